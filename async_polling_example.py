@@ -25,7 +25,7 @@ import time
 import unicodedata
 from argparse import ArgumentParser, RawTextHelpFormatter
 from collections import Counter
-from datetime import datetime, timezone
+from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple
 from urllib.parse import quote
@@ -224,20 +224,22 @@ def read_generation(generation: Any) -> Result:
 
 def parse_timestamp(text: str | None) -> float:
     """Return an ISO 8601 timestamp as seconds since 1970, or nan if it is none."""
-    # Python 3.10's fromisoformat knows no "Z", and no fraction but of 3 or 6 digits.
-    text = re.sub(r"\.\d+", lambda fraction: fraction[0][:7].ljust(7, "0"), text or "")
+    # In parts, because Python 3.10's fromisoformat knows neither "Z" nor a fraction of 9 digits.
+    parts = re.fullmatch(r"([\d-]{10}[T ][\d:]{8})(\.\d+)?(Z|[+-]\d\d:\d\d)?", text or "", re.ASCII)
+    seconds, fraction, offset = parts.groups() if parts else ("", None, None)
     try:
-        moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
-        return moment.replace(tzinfo=moment.tzinfo or timezone.utc).timestamp()
-    except (ValueError, OverflowError):
+        whole = datetime.fromisoformat(seconds + (offset or "Z").replace("Z", "+00:00"))
+        return whole.timestamp() + float(fraction or 0)
+    except ValueError:
         return float("nan")
 
 
 def correlate(known: dict[Any, Result], results: list[Result]) -> None:
     """Merge what a poll told into what is known, by custom_id; a later poll may tell less."""
+    custom_ids = {old.generation_id: old.custom_id for old in known.values() if old.generation_id}
     times_listed: Counter[str | None] = Counter()
     for new in results:
-        name = new.custom_id or new.generation_id
+        name = new.custom_id or custom_ids.get(new.generation_id or "") or new.generation_id
         # Ids may be missing or doubled, and no two generations are to be merged into one.
         times_listed[name] += 1
         old = known.get((name, times_listed[name]), new)

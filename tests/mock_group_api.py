@@ -10,6 +10,7 @@ It checks what it is sent as the API does, and can be told to misbehave: see Moc
 
 import os
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -24,7 +25,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 SAMPLE = Path(__file__).parent.parent / "async_polling_example.py"
 API_KEY = "mock-api-key"
@@ -112,6 +113,37 @@ def error(status: int, message: str) -> JSONResponse:
     return JSONResponse({"error": {"message": message}}, status)
 
 
+async def stall(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer nothing for as long as the client waits."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def end_early(scope: Scope, receive: Receive, send: Send) -> None:
+    """Announce a longer body than comes, and close the connection."""
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"1000")]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": b'{"generations": [', "more_body": True})
+    connection_of(scope).transport.close()
+
+
+async def reset(scope: Scope, receive: Receive, send: Send) -> None:
+    """Reset the connection in the middle of the body, as a crashed machine's kernel does."""
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"1000")]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": b'{"generations": [', "more_body": True})
+    transport = connection_of(scope).transport
+    linger_not = struct.pack("ii", 1, 0)
+    transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger_not)
+    transport.abort()
+
+
+def connection_of(scope: Scope) -> Any:
+    """Return uvicorn's protocol object for the connection that a request came in on."""
+    connections = scope["app"].state.server.server_state.connections
+    return next(each for each in connections if each.client == scope["client"])
+
+
 class MockGroupApi:
     """The server, started by `with`.
 
@@ -149,10 +181,9 @@ class MockGroupApi:
             Route("/v1/async/group/chat/completions", self.submit, methods=["POST"]),
             Route("/v1/async/group/{group_id:path}/generations", self.poll, methods=["GET"]),
         ]
-        config = uvicorn.Config(
-            Starlette(routes=routes), log_level="critical", lifespan="off", timeout_keep_alive=60
-        )
-        self.server = uvicorn.Server(config)
+        app = Starlette(routes=routes)
+        config = uvicorn.Config(app, log_level="critical", lifespan="off", timeout_keep_alive=60)
+        self.server = app.state.server = uvicorn.Server(config)
         self.thread = threading.Thread(target=self.server.run, args=([self.socket],), daemon=True)
 
     def __enter__(self) -> "MockGroupApi":
