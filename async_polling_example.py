@@ -189,7 +189,7 @@ def http_error(response: httpx.Response, advice: str) -> RunError:
         words = re.sub("<[^>]*>", " ", response.content[:2000].decode("utf-8", "replace"))
     known = {401: "Check the key in INFERENCE_API_KEY.", 429: "Wait a minute, then try again."}
     status = f"HTTP {response.status_code} {response.reason_phrase}"
-    message = f"{status}: {cut(plain(words), 200)}".rstrip(": ")
+    message = ": ".join(filter(None, (status.strip(), cut(plain(words), 200))))
     return RunError(f"{message}\n{known.get(response.status_code, advice)}")
 
 
@@ -427,7 +427,7 @@ def print_failures(results: list[Result]) -> None:
 
 def print_pick_up_command(group_id: str) -> None:
     escapes = "".join(f"\\x{byte:02x}" for byte in group_id.encode(errors="replace"))
-    quoted_id = shlex.quote(group_id) if group_id.isprintable() else f"$'{escapes}'"
+    quoted_id = shlex.quote(group_id) if group_id == plain(group_id) else f"$'{escapes}'"
     dashes = "-- " if group_id.startswith("-") else ""
     print("This run ends before its group does. To pick the group up again:", file=sys.stderr)
     print(f"  uv run {shlex.quote(sys.argv[0])} {dashes}{quoted_id}", file=sys.stderr)
@@ -492,7 +492,8 @@ def main() -> int:
         print("Error: " + "\n  ".join(map(plain, str(error).split("\n"))), file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("Interrupted.", MAY_EXIST if submitted_at and not group_id else "", file=sys.stderr)
+        unknown = submitted_at and not group_id
+        print(f"Interrupted. {MAY_EXIST}" if unknown else "Interrupted.", file=sys.stderr)
         return 130
     finally:
         if group_id and not complete:

@@ -1,5 +1,6 @@
 """What the tests share: the sample run as a user runs it, and the sample run inside the test."""
 
+import json
 import re
 import subprocess
 import sys
@@ -137,6 +138,11 @@ def client_of(handler: Handler) -> httpx.Client:
     return httpx.Client(base_url="http://api.test", transport=httpx.MockTransport(handler))
 
 
+def listing(generations: Any) -> httpx.Response:
+    """Return the answer to a poll; what is no text in UTF-8, like a lone surrogate, is escaped."""
+    return httpx.Response(200, content=json.dumps({"generations": generations}).encode())
+
+
 def answering(*answers: Any) -> httpx.Client:
     """Return a client that gets answers in turn, the last ever after.
 
@@ -152,6 +158,6 @@ def answering(*answers: Any) -> httpx.Client:
             raise last
         if isinstance(last, httpx.Response):
             return httpx.Response(last.status_code, headers=last.headers, content=last.content)
-        return httpx.Response(200, json={"generations": last})
+        return listing(last)
 
     return client_of(handler)

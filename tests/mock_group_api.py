@@ -138,6 +138,13 @@ async def reset(scope: Scope, receive: Receive, send: Send) -> None:
     transport.abort()
 
 
+async def leave(scope: Scope, receive: Receive, send: Send) -> None:
+    """Close the connection and listen no more, as a server that is switched off."""
+    for server in scope["app"].state.server.servers:
+        server.close()
+    connection_of(scope).transport.abort()
+
+
 def connection_of(scope: Scope) -> Any:
     """Return uvicorn's protocol object for the connection that a request came in on."""
     connections = scope["app"].state.server.server_state.connections
@@ -176,6 +183,8 @@ class MockGroupApi:
         self.connections: set[tuple[str, int]] = set()
 
         self.socket = socket.create_server(("127.0.0.1", 0))
+        # Or each answer waits 40 ms for the client's kernel to acknowledge the one before.
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.url = f"http://127.0.0.1:{self.socket.getsockname()[1]}"
         routes = [
             Route("/v1/async/group/chat/completions", self.submit, methods=["POST"]),

@@ -3,9 +3,10 @@
 import json
 import time
 
+import httpx
 import pytest
-from conftest import MainRunner, Runner, set_console_width
-from mock_group_api import API_KEY, QUEUED, MockGroupApi, Stage
+from conftest import MainRunner, Runner, answering, client_of, set_console_width
+from mock_group_api import API_KEY, QUEUED, MockGroupApi, Stage, generation
 
 import async_polling_example as sample
 
@@ -145,3 +146,151 @@ def test_goes_through_the_environments_proxy(run_sample: Runner, proxy: str) -> 
 
     # The mock is no proxy and says so, but nobody else could have answered for this host.
     assert "HTTP 404 Not Found" in run.stderr
+
+
+# What may come back instead of a group id
+
+
+def test_no_connection(run_sample: Runner) -> None:
+    """The error names the address, and says that nothing was submitted."""
+    run = run_sample("http://127.0.0.1:9")
+
+    error, advice = run.stderr.splitlines()
+    assert error.startswith("Error: No connection to http://127.0.0.1:9: ")
+    assert advice.startswith("  Nothing was submitted. ")
+    assert run.returncode == 1
+
+
+def test_tries_again_to_connect(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection that was never made is tried three times in all, by the transport."""
+    attempts: list[str] = []
+
+    def refuse(address: object, *_: object, **__: object) -> None:
+        attempts.append(f"connect to {address}")
+        raise ConnectionRefusedError("refused")
+
+    monkeypatch.setattr("socket.create_connection", refuse)
+    monkeypatch.setattr("time.sleep", lambda seconds: attempts.append(f"pause for {seconds} s"))
+    monkeypatch.setattr(sample, "BASE_URL", "http://127.0.0.1:9")
+    with sample.open_client() as client, pytest.raises(sample.RunError, match="No connection"):
+        sample.submit_group(client, sample.build_requests())
+
+    connect = "connect to ('127.0.0.1', 9)"
+    assert attempts == [connect, "pause for 0 s", connect, "pause for 0.5 s", connect]
+
+
+MAY_EXIST = "  The group may exist all the same, and be charged: check before you submit it again."
+CHECK = "  Check MODEL_ID, and INFERENCE_BASE_URL if you set it."
+
+
+@pytest.mark.parametrize(
+    ("answer", "error", "advice"),
+    [
+        pytest.param(
+            httpx.Response(401, json={"error": {"message": "Invalid API key."}}),
+            "HTTP 401 Unauthorized: Invalid API key.",
+            "  Check the key in INFERENCE_API_KEY.",
+            id="401",
+        ),
+        pytest.param(
+            httpx.Response(429, json={"message": "Slow down."}),
+            "HTTP 429 Too Many Requests: Slow down.",
+            "  Wait a minute, then try again.",
+            id="429",
+        ),
+        pytest.param(
+            httpx.Response(404, text='{"detail": ["No such model."]}'),
+            'HTTP 404 Not Found: {"detail": ["No such model."]}',
+            CHECK,
+            id="JSON of another shape",
+        ),
+        pytest.param(
+            httpx.Response(400, text="not this\n\tmodel"),
+            "HTTP 400 Bad Request: not this model",
+            CHECK,
+            id="text",
+        ),
+        pytest.param(
+            httpx.Response(413, text="word " * 1000),
+            f"HTTP 413 Request Entity Too Large: {'word ' * 39}wo...",
+            CHECK,
+            id="long text, cut at 200",
+        ),
+        pytest.param(
+            httpx.Response(307, headers={"Location": "http://127.0.0.1:9"}),
+            "HTTP 307 Temporary Redirect",
+            CHECK,
+            id="a redirect, which would take the key along",
+        ),
+        pytest.param(
+            httpx.Response(502, html="<html><h1>502 Bad\n Gateway</h1>"),
+            "HTTP 502 Bad Gateway: 502 Bad Gateway",
+            MAY_EXIST,
+            id="a gateway's page",
+        ),
+        pytest.param(
+            httpx.Response(503), "HTTP 503 Service Unavailable", MAY_EXIST, id="no words at all"
+        ),
+    ],
+)
+def test_a_refused_submission(
+    run_main: MainRunner, answer: httpx.Response, error: str, advice: str
+) -> None:
+    """The error has the status and the API's own words, then what to do; it is sent once."""
+    calls: list[httpx.Request] = []
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        calls.append(request)
+        return answer
+
+    run = run_main(client=client_of(handler))
+
+    assert run.err.splitlines() == [f"Error: {error}", advice]
+    assert run.status == 1
+    assert len(calls) == 1
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        pytest.param(httpx.Response(200, html="<html>Welcome!</html>"), id="html"),
+        pytest.param(httpx.Response(200, text="[" * 100_000), id="deep"),
+        pytest.param(httpx.Response(200, json={"groupSize": 10}), id="no group id"),
+        pytest.param(httpx.Response(200, json={"groupId": 7}), id="a number for an id"),
+        pytest.param(httpx.Response(200, json={"groupId": " \n"}), id="a blank id"),
+        pytest.param(httpx.Response(200, json={"groupId": ".."}), id="an id for another path"),
+        pytest.param(httpx.Response(200, json=["group"]), id="a list"),
+        pytest.param(httpx.Response(202), id="nothing"),
+        pytest.param(httpx.Response(504), id="a gateway's time-out"),
+        pytest.param(httpx.ReadTimeout("timed out"), id="timed out"),
+        pytest.param(httpx.WriteError("broken pipe"), id="broken off while writing"),
+        pytest.param(httpx.ReadError("reset"), id="reset"),
+        pytest.param(httpx.RemoteProtocolError("closed"), id="closed"),
+        pytest.param(httpx.DecodingError("not gzip"), id="garbled"),
+    ],
+)
+def test_a_submission_of_unknown_outcome(
+    run_main: MainRunner, answer: httpx.Response | Exception
+) -> None:
+    """The error says that the group may exist and be charged, and it is not sent again."""
+    again = pytest.fail.Exception("sent again")
+    run = run_main(client=answering(answer, again))
+
+    assert run.err.splitlines()[1:] == [MAY_EXIST]
+    assert run.status == 1
+
+
+@pytest.mark.parametrize(
+    ("size", "shown"), [(10, "10"), (7, "7"), (None, "n/a"), ("ten", "n/a"), ([], "n/a")]
+)
+def test_shows_the_group_size_that_the_api_tells(
+    run_main: MainRunner, size: object, shown: str
+) -> None:
+    """What is waited for is what was submitted, whatever size the API tells."""
+    created = httpx.Response(200, json={"groupId": "group", "groupSize": size})
+    done = [generation(each, i, "Success") for i, each in enumerate(sample.build_requests())]
+    run = run_main(client=answering(created, done[:7], done))
+
+    assert f"  ✓ Group size: {shown}\n" in run.out
+    assert "7/10 (70%)" in run.out
+    assert run.status == 0
