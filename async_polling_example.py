@@ -6,14 +6,13 @@
 """Submit a group of chat completion requests to inference.net and poll until they are answered.
 
   uv run async_polling_example.py             submit a new group, which is charged
-  uv run async_polling_example.py GROUP_ID    pick up a group that was submitted before
+  uv run async_polling_example.py GROUP_ID    pick up a group that an earlier run submitted
 
 Environment:
   INFERENCE_API_KEY     your API key (needed)
   INFERENCE_BASE_URL    a proxy or gateway, if not https://api.inference.net itself
 
-The constants at the top say what is submitted and how it is polled. A group may take 72 hours and
-a run polls for 4 minutes: one that ends before its group prints the command to pick it up again.
+What is submitted, and how often it is polled, is set by the constants at the top of the script.
 """
 
 import os
@@ -152,9 +151,9 @@ def fetch_results(client: httpx.Client, group_id: str) -> tuple[list[Result], st
     The API may not list all results at first. Raises RunError if no later poll can do better.
     """
     # Quoted with its slashes, or an id such as "../.." would reach another endpoint.
-    quoted_id = quote(group_id, safe="", errors="replace")
+    path = f"/v1/async/group/{quote(group_id, safe='', errors='replace')}/generations"
     try:
-        response = client.get(f"/v1/async/group/{quoted_id}/generations")
+        response = client.get(path)
     except httpx.HTTPError as error:
         timed_out = isinstance(error, httpx.TimeoutException)
         return [], "timed out" if timed_out else "connection failed", 0
@@ -189,7 +188,7 @@ def http_error(response: httpx.Response, advice: str) -> RunError:
         words = re.sub("<[^>]*>", " ", response.content[:2000].decode("utf-8", "replace"))
     known = {401: "Check the key in INFERENCE_API_KEY.", 429: "Wait a minute, then try again."}
     status = f"HTTP {response.status_code} {response.reason_phrase}"
-    message = ": ".join(filter(None, (status.strip(), cut(plain(words), 200))))
+    message = f"{status}: {cut(plain(words), 200)}" if words.strip() else status
     return RunError(f"{message}\n{known.get(response.status_code, advice)}")
 
 
@@ -293,12 +292,12 @@ def poll_group(client: httpx.Client, group_id: str, requests: list[Any]) -> list
 
 
 def plain(text: str | None) -> str:
-    """Return text on one line, without the API key and without what could repaint the screen."""
+    """Return text on one line, without the API key and what a terminal would obey, or "n/a"."""
     text = " ".join((text or "").split())
     if not text.isprintable():
         kept = (char for char in text if unicodedata.category(char) not in {"Cc", "Cf", "Cs"})
         text = " ".join("".join(kept).split())
-    return text.replace(API_KEY, "[API key]") if len(API_KEY) >= 8 else text
+    return (text.replace(API_KEY, "[API key]") if len(API_KEY) >= 8 else text) or "n/a"
 
 
 def cut(text: str, width: int, at_word: bool = False) -> str:
@@ -337,12 +336,10 @@ def print_figure(label: str, width: int, value: float | None, spec: str, unit: s
 def print_start(requests: list[Any], group_id: str | None) -> None:
     print_banner("INFERENCE.NET ASYNC GROUP API - POLLING EXAMPLE", start="")
     console.print("\n  Configuration:", style="bold")
-    if group_id is None:
-        console.print(f"    • Requests to submit: {NUM_REQUESTS}\n    • Model: {plain(MODEL_ID)}")
-    else:
-        console.print(f"    • Group to pick up: {plain(group_id)}")
+    new = f"Requests to submit: {len(requests)}\n    • Model: {plain(MODEL_ID)}"
+    console.print(f"    • {new if requests else 'Group to pick up: ' + plain(group_id)}")
     console.print(f"    • Poll interval: {POLL_INTERVAL_SECONDS:g}s")
-    if group_id is None:
+    if requests:
         title = f"Submitting {len(requests)} Request{'s' if len(requests) > 1 else ''}"
         print_heading(title, end="\n\n")
         for request in requests[:5]:
@@ -395,7 +392,8 @@ def print_token_usage(results: list[Result]) -> None:
     print_figure("Avg completion/req:", 29, average, ",.1f")
 
 
-def print_table(results: list[Result]) -> None:
+def print_answers(results: list[Result]) -> None:
+    """Print a row for each result, cut to fit, and the reasons of failed requests in full."""
     id_width = min(20, max(10, *(cell_len(plain(result.custom_id)) for result in results)))
     status_width = 10 if all(result.state in FINAL_STATES for result in results) else 12
     rest = max(8, report_width() - id_width - status_width - 5)
@@ -409,19 +407,16 @@ def print_table(results: list[Result]) -> None:
         rows.append((plain(result.custom_id), status or plain(result.state), question, answer))
     print_heading("Request-Response Correlation", end="\n\n")
     for row in rows:
-        fitted = [cut(cell or "n/a", width) for cell, width in zip(row, widths)]
-        cells = [set_cell_size(cell, width + 1) for cell, width in zip(fitted, widths)]
+        cells = [set_cell_size(cut(cell, width), width + 1) for cell, width in zip(row, widths)]
         style = {"✓": "green", "✗": "red"}.get(cells[1][0], "")
         line = Text.assemble("  ", cells[0], (cells[1], style), cells[2], cells[3].rstrip())
         console.print(line, no_wrap=True, overflow="ellipsis")
 
-
-def print_failures(results: list[Result]) -> None:
     failed = [result for result in results if result.state == "Failed"]
     if failed:
         print_heading("Failed Request Details", end="\n\n")
     for result in failed:
-        reason = Text(f"{plain(result.custom_id) or 'n/a'}: {plain(result.answer) or 'n/a'}")
+        reason = Text(f"{plain(result.custom_id)}: {plain(result.answer)}")
         console.print(Padding(reason, (0, 0, 0, 4)), width=report_width())
 
 
@@ -434,7 +429,6 @@ def print_pick_up_command(group_id: str) -> None:
 
 
 def parse_group_id() -> str | None:
-    """Return the GROUP_ID of the command line, or None if a new group is to be submitted."""
     parser = ArgumentParser(description=__doc__, formatter_class=RawTextHelpFormatter)
     parser.add_argument("group_id", metavar="GROUP_ID", nargs="?", help="the group to pick up")
     group_id: str | None = parser.parse_args().group_id
@@ -445,29 +439,30 @@ def parse_group_id() -> str | None:
 
 def check_settings() -> None:
     if not re.fullmatch("[!-~]+", API_KEY):
-        raise RunError("INFERENCE_API_KEY is not set.\nexport INFERENCE_API_KEY=your-api-key-here")
+        sys.exit(
+            "Error: INFERENCE_API_KEY holds no key: export INFERENCE_API_KEY=your-api-key-here"
+        )
     if not re.fullmatch(r"https?://(\[[\da-f:]+\]|([\w-]{1,63}\.)*[\w-]{1,63})(:\d+)?/?", BASE_URL):
-        raise RunError("INFERENCE_BASE_URL must be like https://api.inference.net, with no path.")
+        sys.exit("Error: INFERENCE_BASE_URL must be like https://api.inference.net, with no path.")
     if type(NUM_REQUESTS) is not int or not 1 <= NUM_REQUESTS <= 50:
-        raise RunError("NUM_REQUESTS must be a whole number from 1 to 50.")
+        sys.exit("Error: NUM_REQUESTS must be a whole number from 1 to 50.")
     if type(MODEL_ID) is not str or not MODEL_ID.strip():
-        raise RunError("MODEL_ID must be the name of a model.")
+        sys.exit("Error: MODEL_ID must be the name of a model.")
     if type(POLL_INTERVAL_SECONDS) not in {int, float} or not 0 < POLL_INTERVAL_SECONDS < 1e6:
-        raise RunError("POLL_INTERVAL_SECONDS must be a number above 0.")
+        sys.exit("Error: POLL_INTERVAL_SECONDS must be a number above 0.")
     if type(MAX_POLL_ATTEMPTS) is not int or MAX_POLL_ATTEMPTS < 1:
-        raise RunError("MAX_POLL_ATTEMPTS must be a whole number above 0.")
+        sys.exit("Error: MAX_POLL_ATTEMPTS must be a whole number above 0.")
 
 
 def main() -> int:
     """Run the sample; return 0 if every request succeeded, 130 after Ctrl-C, or else 1."""
-    picked_up = parse_group_id()
-    group_id, submitted_at, complete = None, None, False
+    group_id = parse_group_id()
+    check_settings()
+    submitted_at, complete = None, False
     try:
-        check_settings()
-        requests = build_requests() if picked_up is None else []
+        requests = build_requests() if group_id is None else []
         with open_client() as client:
-            print_start(requests, picked_up)
-            group_id = picked_up
+            print_start(requests, group_id)
             if group_id is None:
                 submitted_at = time.monotonic()
                 group_id, size = submit_group(client, requests)
@@ -483,8 +478,7 @@ def main() -> int:
         print_success_rate(results)
         print_performance(results, wall_clock)
         print_token_usage(results)
-        print_table(results)
-        print_failures(results)
+        print_answers(results)
         if complete:
             print_banner("Generation complete!")
         return 0 if all(result.state == "Success" for result in results) else 1

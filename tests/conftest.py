@@ -88,7 +88,12 @@ class MainRunner:
         self.monkeypatch.setattr(sys, "argv", [SAMPLE.name, *arguments])
         if client is not None:
             self.monkeypatch.setattr(sample, "open_client", lambda: client)
-        status = sample.main()
+        try:
+            status = sample.main()
+        except SystemExit as ended:
+            status = ended.code if isinstance(ended.code, int) else 1
+            if isinstance(ended.code, str):  # Which the interpreter prints.
+                print(ended.code, file=sys.stderr)
         return Run(status, *self.capsys.readouterr())
 
 

@@ -113,19 +113,18 @@ def test_a_reader_that_goes_away(tmp_path: Path) -> None:
 
 
 def test_a_reader_that_goes_away_from_the_summary(
-    run_main: MainRunner, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    run_main: MainRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """When the group is complete, nothing is left to say."""
 
     def print_to_nobody(_: object) -> None:
         raise SystemExit(1)  # As rich's console does on a broken pipe
 
-    monkeypatch.setattr(sample, "print_table", print_to_nobody)
+    monkeypatch.setattr(sample, "print_answers", print_to_nobody)
     done = [generation(each, i, "Success") for i, each in enumerate(sample.build_requests())]
-    with pytest.raises(SystemExit):
-        run_main("group", client=answering(done))
+    run = run_main("group", client=answering(done))
 
-    assert capsys.readouterr().err == ""
+    assert (run.status, run.err) == (1, "")
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
@@ -189,14 +188,21 @@ def test_the_command_picks_the_group_up(run_sample: Runner) -> None:
     "group_id",
     ["-starts-with-a-dash", "a b", "it's; rm -rf ~ #", "$(reboot)", "ünïcödé", "*"],
 )
-def test_the_command_suits_odd_ids(run_sample: Runner, group_id: str) -> None:
+def test_the_command_suits_odd_ids(
+    run_main: MainRunner, monkeypatch: pytest.MonkeyPatch, group_id: str
+) -> None:
     """Whatever the id is made of, the command hands on that id and nothing else."""
-    with MockGroupApi([QUEUED, DONE], group_id=group_id) as api:
-        first = run_sample(api, MAX_POLL_ATTEMPTS=1)
-        second = run_sample(api, *command_in(first.stderr)[3:])
+    monkeypatch.setattr(sample, "MAX_POLL_ATTEMPTS", 1)
+    paths: list[str] = []
 
-    assert second.returncode == 0
-    assert len(set(api.poll_paths)) == 1
+    def handler(request: httpx.Request) -> httpx.Response:
+        paths.append(request.url.path)
+        return httpx.Response(200, json={"groupId": group_id, "generations": []})
+
+    first = run_main(client=client_of(handler))
+    run_main(*command_in(first.err)[3:], client=client_of(handler))
+
+    assert paths[1:] == [f"/v1/async/group/{group_id}/generations"] * 2
 
 
 @pytest.mark.parametrize("group_id", ["\x1b[2Jab", "a\nb\x7f", "\u202egpj", "tab\there"])
