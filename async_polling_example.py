@@ -342,9 +342,9 @@ def print_start(requests: list[Any], group_id: str | None) -> None:
     if requests:
         title = f"Submitting {len(requests)} Request{'s' if len(requests) > 1 else ''}"
         print_heading(title, end="\n\n")
-        for request in requests[:5]:
-            question = cut(plain(request["messages"][-1]["content"]), report_width() - 13)
-            console.print(f"    {request['metadata']['custom_id']}: {question}")
+        for result in [read_generation({"request": request}) for request in requests[:5]]:
+            question = cut(plain(result.question), report_width() - 13)
+            console.print(f"    {plain(result.custom_id)}: {question}")
         if len(requests) > 5:
             console.print(f"    ... and {len(requests) - 5} more")
         console.print("\n  Submitting to Group API...")
