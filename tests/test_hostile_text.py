@@ -110,7 +110,7 @@ def test_a_key_like_a_word_is_left_alone(
 )
 def test_words_of_all_languages_are_kept(words: str) -> None:
     """Whatever is no control is shown, on a Python that does not know the character yet too."""
-    assert sample.plain(words) == words
+    assert sample.sanitize(words) == words
 
 
 # Any JSON, any text
@@ -233,22 +233,22 @@ def test_any_answer_to_a_submission(body: Any, status: int) -> None:
 @given(text=st.text(st.characters()))
 def test_any_text_is_plain(text: str) -> None:
     """It is one line without controls, and cleaning it again changes nothing."""
-    cleaned = sample.plain(text)
+    cleaned = sample.sanitize(text)
 
     assert is_harmless(cleaned)
     assert "\n" not in cleaned
     assert cleaned == cleaned.strip()
-    assert sample.plain(cleaned) == cleaned
+    assert sample.sanitize(cleaned) == cleaned
 
 
 @given(
-    text=st.text(st.characters()).map(sample.plain),
+    text=st.text(st.characters()).map(sample.sanitize),
     width=st.integers(4, 60),
     at_word=st.booleans(),
 )
 def test_any_text_is_cut_to_its_width(text: str, width: int, at_word: bool) -> None:
     """What fits is left alone; what does not is a beginning of it, with dots, and fits."""
-    shown = sample.cut(text, width, at_word)
+    shown = sample.truncate(text, width, at_word)
 
     assert cell_len(shown) <= width
     if cell_len(text) <= width:

@@ -25,6 +25,11 @@ def states_of(results: list[sample.Result]) -> dict[str | None, str | None]:
     return {result.custom_id: result.state for result in results}
 
 
+def poll(client: httpx.Client, requests: list[Any]) -> list[sample.Result]:
+    """Poll a group of these requests to its end, and match its results to them."""
+    return sample.correlate(requests, sample.poll_group(client, "group", len(requests)))
+
+
 def poll_lines(run_output: str) -> list[str]:
     return [line for line in run_output.splitlines() if line.startswith("  [")]
 
@@ -56,7 +61,7 @@ def test_polls_start_an_interval_apart(
         return httpx.Response(200, json={"generations": listed(state)})
 
     monkeypatch.setattr(sample, "POLL_INTERVAL_SECONDS", interval)
-    sample.poll_group(client_of(handler), "group", REQUESTS[:1])
+    poll(client_of(handler), REQUESTS[:1])
 
     assert seen == pytest.approx(starts)
 
@@ -87,7 +92,7 @@ HTTP_DATE = format_datetime(
 def test_heeds_retry_after(clock: Clock, status: int, header: str, pause: float) -> None:
     """The next poll waits as long as Retry-After asks, up to 60 s, and no less than an interval."""
     refusal = httpx.Response(status, headers={"Retry-After": header})
-    sample.poll_group(answering(refusal, listed("Success")), "group", REQUESTS[:1])
+    poll(answering(refusal, listed("Success")), REQUESTS[:1])
 
     assert clock.sleeps == pytest.approx([pause])
 
@@ -97,7 +102,7 @@ def test_does_not_pause_after_the_last_attempt(
 ) -> None:
     """Three attempts have two pauses between them."""
     monkeypatch.setattr(sample, "MAX_POLL_ATTEMPTS", 3)
-    sample.poll_group(answering(listed("Queued")), "group", REQUESTS[:1])
+    poll(answering(listed("Queued")), REQUESTS[:1])
 
     assert clock.sleeps == [2, 2]
 
@@ -136,7 +141,7 @@ def test_goes_on_after_a_poll_that_learned_nothing(
 ) -> None:
     """Its line says why, keeps the count of the polls before it, and the next poll comes."""
     client = answering(listed("Success", "Queued"), answer, listed("Success", "Success"))
-    results = sample.poll_group(client, "group", REQUESTS[:2])
+    results = poll(client, REQUESTS[:2])
 
     assert poll_lines(capsys.readouterr().out) == [
         f"  [  1] |{'█' * 15}{'░' * 15}| 1/2 (50%) (⏳ 0 running, 1 queued)",
@@ -158,7 +163,7 @@ def test_a_failed_poll_is_one_attempt(
         return httpx.Response(503)
 
     monkeypatch.setattr(sample, "MAX_POLL_ATTEMPTS", 4)
-    sample.poll_group(client_of(handler), "group", REQUESTS)
+    poll(client_of(handler), REQUESTS)
 
     assert calls == 4
     assert len(poll_lines(capsys.readouterr().out)) == 4
@@ -184,9 +189,9 @@ def test_forgets_nothing_that_an_earlier_poll_told(
     """A result that was final once is final for good, answer and figures included."""
     monkeypatch.setattr(sample, "MAX_POLL_ATTEMPTS", 2)
     first = listed("Success", "In Progress")
-    results = sample.poll_group(answering(first, later), "group", REQUESTS[:2])
+    results = poll(answering(first, later), REQUESTS[:2])
 
-    assert results[0] == sample.read_generation(first[0])
+    assert results[0] == sample.parse_generation(first[0])
     assert len(results) == 2
 
 
@@ -196,7 +201,7 @@ def test_takes_what_a_later_poll_adds(monkeypatch: pytest.MonkeyPatch) -> None:
     complete = listed("Success")[0]
     early = complete | {"response": None}
     client = answering([early, *listed("Queued", first=1)], [complete])
-    results = sample.poll_group(client, "group", REQUESTS[:2])
+    results = poll(client, REQUESTS[:2])
 
     assert results[0].answer == "The capital of France is Paris."
 
@@ -204,7 +209,7 @@ def test_takes_what_a_later_poll_adds(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_waits_for_requests_that_are_not_listed_yet(capsys: pytest.CaptureFixture[str]) -> None:
     """Two finished of two listed are not all, when three were submitted."""
     client = answering(listed("Success", "Failed"), listed("Success", "Failed", "Success"))
-    results = sample.poll_group(client, "group", REQUESTS[:3])
+    results = poll(client, REQUESTS[:3])
 
     assert poll_lines(capsys.readouterr().out) == [
         f"  [  1] |{'█' * 20}{'░' * 10}| 2/3 (66%)",
@@ -222,7 +227,7 @@ def test_fills_the_bar_by_whole_cells(
     """The bar has floor(30 * done / total) filled cells."""
     monkeypatch.setattr(sample, "MAX_POLL_ATTEMPTS", 1)
     states = ["Success"] * done + ["Queued"] * (7 - done)
-    sample.poll_group(answering(listed(*states)), "group", REQUESTS[:7])
+    poll(answering(listed(*states)), REQUESTS[:7])
 
     bar = poll_lines(capsys.readouterr().out)[0].split("|")[1]
     assert bar == "█" * filled + "░" * (30 - filled)
@@ -233,7 +238,7 @@ def test_matches_results_by_custom_id_alone() -> None:
     shuffled = listed("Success", "Success", "Success")[::-1]
     for each in shuffled:
         each["request"] = {"metadata": each["request"]["metadata"]}
-    results = sample.poll_group(answering(shuffled), "group", REQUESTS[:3])
+    results = poll(answering(shuffled), REQUESTS[:3])
 
     assert [(result.custom_id, result.question) for result in results] == [
         ("req-001", "What is the capital of France?"),
@@ -250,7 +255,7 @@ def test_keeps_apart_what_has_the_same_id_or_none() -> None:
     generations[2]["request"] = {"metadata": {"custom_id": "of somebody else"}}
     for nameless in generations[3:]:
         nameless["request"] = nameless["id"] = None
-    results = sample.poll_group(answering(generations), "group", REQUESTS[:5])
+    results = poll(answering(generations), REQUESTS[:5])
 
     assert [(result.custom_id, result.state) for result in results] == [
         ("of somebody else", "Success"),
@@ -292,3 +297,19 @@ def test_run_ends_when_the_group_does(run_main: MainRunner, clock: Clock) -> Non
 
     assert run.status == 0
     assert clock.sleeps == []
+
+
+def test_repeated_custom_ids_do_not_mix_answers() -> None:
+    """If all have the same custom_id, and the list its own order each time, the pairs stay pairs."""
+    generations = listed("Success", "Success", "Success")
+    for each in generations:
+        each["request"] = {**each["request"], "metadata": {"custom_id": "same"}}
+    early = [each | {"state": "Queued", "response": None} for each in generations]
+    first = [early[2], generations[0], early[1]]
+    results = sample.poll_group(answering(first, generations[::-1]), "group", 3)
+
+    assert {(result.question, result.answer) for result in results} == {
+        ("What is the capital of France?", "The capital of France is Paris."),
+        ("What is 2 + 2?", "2 + 2 equals 4."),
+        ("Name one planet in our solar system.", "Mars is a planet in our solar system."),
+    }

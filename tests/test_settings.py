@@ -18,7 +18,7 @@ def test_a_missing_key(run_sample: Runner, key: str) -> None:
         run = run_sample(api, env={"INFERENCE_API_KEY": key})
 
     assert run.stderr == (
-        "Error: INFERENCE_API_KEY holds no key: export INFERENCE_API_KEY=your-api-key-here\n"
+        "Error: No usable key. Set it with: export INFERENCE_API_KEY=your-api-key-here\n"
     )
     assert (run.returncode, run.stdout) == (1, "")
     assert api.headers == []

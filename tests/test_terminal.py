@@ -183,7 +183,7 @@ def test_the_cursor_comes_back(terminal: Terminals, sent_signal: int) -> None:
 
     assert run.written.rindex(b"\x1b[?25h") > run.written.rindex(b"\x1b[?25l")
     shown = "".join(run.lines)
-    assert "Interrupted." in shown
+    assert "Stopped." in shown
     assert shown.endswith(GROUP_ID)
     assert "Traceback" not in shown
     assert status == 130

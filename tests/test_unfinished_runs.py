@@ -74,7 +74,7 @@ def test_interrupted_while_polling(tmp_path: Path, sent_signal: int) -> None:
         run.send_signal(sent_signal)
         stderr = rest_of(run)
 
-    assert stderr.startswith(f"Interrupted.\n{PICK_UP}")
+    assert stderr.startswith(f"Stopped.\n{PICK_UP}")
     assert command_in(stderr)[-1] == GROUP_ID
     assert stderr.count("\n") == 3
     assert run.returncode == 130
@@ -89,7 +89,7 @@ def test_interrupted_while_submitting(tmp_path: Path) -> None:
         run.send_signal(signal.SIGINT)
         stderr = rest_of(run)
 
-    assert stderr.startswith("Interrupted.")
+    assert stderr.startswith("Stopped.")
     assert "The group may exist all the same, and be charged" in stderr
     assert "Traceback" not in stderr
     assert run.returncode == 130
