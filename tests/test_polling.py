@@ -300,7 +300,7 @@ def test_run_ends_when_the_group_does(run_main: MainRunner, clock: Clock) -> Non
 
 
 def test_repeated_custom_ids_do_not_mix_answers() -> None:
-    """If all have the same custom_id, and the list its own order each time, the pairs stay pairs."""
+    """If all have the same one, and the list another order each time, pairs stay pairs."""
     generations = listed("Success", "Success", "Success")
     for each in generations:
         each["request"] = {**each["request"], "metadata": {"custom_id": "same"}}
