@@ -135,3 +135,36 @@ def test_the_mock_is_a_program_that_runs_the_sample(
 def test_the_mock_returns_the_samples_exit_status(tmp_path: Path) -> None:
     """A sample that polls once sees an unfinished group, and says so."""
     assert mock_group_api.main(edited_sample(tmp_path, MAX_POLL_ATTEMPTS=1)) == 1
+
+
+def test_a_console_without_the_characters(run_sample: Runner) -> None:
+    """Where a check mark or a block cannot be written, another character stands for it."""
+    with MockGroupApi() as api:
+        run = run_sample(api, env={"PYTHONIOENCODING": "ascii"})
+
+    expected = SEED_OUTPUT.replace("Poll interval: 2s", "Poll interval: 0.01s")
+    in_ascii = expected.encode("ascii", "replace").decode()
+    assert comparable(run.stdout) == comparable(in_ascii)
+    assert (run.returncode, run.stderr) == (0, "")
+
+
+def test_forced_colour_does_not_animate_a_pipe(run_sample: Runner) -> None:
+    """FORCE_COLOR, as CI services set it, colours the lines of a log but moves no cursor in it."""
+    with MockGroupApi() as api:
+        run = run_sample(api, env={"FORCE_COLOR": "1"})
+
+    plain_text = re.sub(r"\x1b\[[\d;]*m", "", run.stdout)
+    expected = SEED_OUTPUT.replace("Poll interval: 2s", "Poll interval: 0.01s")
+    assert plain_text != run.stdout
+    assert comparable(plain_text) == comparable(expected)
+
+
+@pytest.mark.parametrize(("columns", "width"), [("60", 60), ("200", 80), ("0", 80), ("wide", 80)])
+def test_columns_sets_the_width_of_a_pipe(run_sample: Runner, columns: str, width: int) -> None:
+    """It may narrow the report, not widen it beyond 80."""
+    with MockGroupApi() as api:
+        run = run_sample(api, env={"COLUMNS": columns})
+
+    assert run.returncode == 0
+    if columns != "0":
+        assert max(len(line.rstrip()) for line in run.stdout.splitlines()) == width

@@ -161,7 +161,8 @@ def test_no_connection(run_sample: Runner) -> None:
     assert run.returncode == 1
 
 
-def test_tries_again_to_connect(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("no_proxy", ["", "localhost"])
+def test_tries_again_to_connect(monkeypatch: pytest.MonkeyPatch, no_proxy: str) -> None:
     """A connection that was never made is tried three times in all, by the transport."""
     attempts: list[str] = []
 
@@ -169,6 +170,7 @@ def test_tries_again_to_connect(monkeypatch: pytest.MonkeyPatch) -> None:
         attempts.append(f"connect to {address}")
         raise ConnectionRefusedError("refused")
 
+    monkeypatch.setenv("NO_PROXY", no_proxy)
     monkeypatch.setattr("socket.create_connection", refuse)
     monkeypatch.setattr("time.sleep", lambda seconds: attempts.append(f"pause for {seconds} s"))
     monkeypatch.setattr(sample, "BASE_URL", "http://127.0.0.1:9")
@@ -177,6 +179,23 @@ def test_tries_again_to_connect(monkeypatch: pytest.MonkeyPatch) -> None:
 
     connect = "connect to ('127.0.0.1', 9)"
     assert attempts == [connect, "pause for 0 s", connect, "pause for 0.5 s", connect]
+
+
+@pytest.mark.parametrize("error", [httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError])
+def test_a_connection_that_was_never_made(
+    run_main: MainRunner, error: type[httpx.TransportError]
+) -> None:
+    """Whatever kept it from being made, nothing was submitted, and nobody needs to worry."""
+    run = run_main(client=answering(error("refused")))
+
+    assert run.err.splitlines()[0] == "Error: No connection to http://api.test: refused"
+    assert run.err.splitlines()[1].startswith("  Nothing was submitted. ")
+
+
+def test_timeouts() -> None:
+    """10 s to connect, 30 s for all else."""
+    with sample.open_client() as client:
+        assert client.timeout == httpx.Timeout(connect=10, read=30, write=30, pool=30)
 
 
 MAY_EXIST = "  The group may exist all the same, and be charged: check before you submit it again."

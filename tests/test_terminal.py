@@ -210,3 +210,17 @@ def test_a_failed_poll_is_told_on_the_line(terminal: Terminals) -> None:
         run.read_until("0/10 (0%) (HTTP 502 Bad Gateway)")
         run.process.sendintr()
         run.read_all()
+
+
+def test_a_pipe_from_a_narrow_terminal(tmp_path: Path) -> None:
+    """Into a file the report is 80 columns wide, however narrow the terminal that it is run in."""
+    report = tmp_path / "report.txt"
+    with MockGroupApi() as api:
+        command = f'"{sys.executable}" "{edited_sample(tmp_path)}" > "{report}"'
+        run = ptyprocess.PtyProcess.spawn(
+            ["sh", "-c", command], env=settings(api.url), dimensions=(40, 40)
+        )
+        status = run.wait()
+
+    assert status == 0
+    assert "=" * 80 in report.read_text(encoding="utf-8").splitlines()
