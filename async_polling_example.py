@@ -1,7 +1,7 @@
 #!/usr/bin/env -S uv run --script
 # /// script
 # requires-python = ">=3.10"
-# dependencies = ["httpx>=0.27,<1", "rich>=14,<16"]
+# dependencies = ["httpx>=0.28,<1", "rich>=14.3,<16"]
 # ///
 """Submit a group of chat completion requests to inference.net and poll until they are answered.
 
