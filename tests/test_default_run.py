@@ -1,18 +1,18 @@
-"""The run that everybody sees first: as it comes, against the API that plays the seed's story."""
+"""The run that everybody sees first: as shipped, against an API that plays the seed's story."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import mock_group_api
 import pytest
-from conftest import Clock, MainRunner, Runner, edited_sample
-from mock_group_api import MockGroupApi
-
-import async_polling_example as sample
+from conftest import Play, RunSample, edited_sample, environment, requests_of
+from mock_group_api import ANSWERS, GROUP_ID, MockGroupApi, generation, story
 
 # The sample output that the project reproduces, with all ten rows, from its figures: 5 of 10
 # requests are listed and queued, then 8 are done and 2 running, then 10 are done.
-SEED_OUTPUT = f"""\
+START = f"""\
 {"=" * 80}
  INFERENCE.NET ASYNC GROUP API - POLLING EXAMPLE
 {"=" * 80}
@@ -35,6 +35,8 @@ SEED_OUTPUT = f"""\
   Submitting to Group API...
   ✓ Group created: 6Z6oLaIo0PFleu2Wc1LIg
   ✓ Group size: 10
+"""
+POLLS_AND_SUMMARY = f"""\
 
   Polling for Results
   -----------------------
@@ -90,81 +92,176 @@ SEED_OUTPUT = f"""\
  Generation complete!
 {"=" * 80}
 """
+# What a run prints that picks the seed's group up, with quick polls and its size.
+PICKED_UP = f"""\
+{"=" * 80}
+ INFERENCE.NET ASYNC GROUP API - POLLING EXAMPLE
+{"=" * 80}
+
+  Configuration:
+    • Group to pick up: 6Z6oLaIo0PFleu2Wc1LIg
+    • Poll interval: 0.01s
+{POLLS_AND_SUMMARY}"""
 
 
 def comparable(report: str) -> list[str]:
     """Return the lines of report without trailing blanks and without what the clock decides."""
-    clock_figure = r"((?:wall-clock time|Throughput):) +\d+\.\d\d"
+    clock_figure = r"((?:wall-clock time|Throughput):) +(\d+\.\d\d.*|n/a)"
     return [re.sub(clock_figure, r"\1 #", line).rstrip() for line in report.splitlines()]
 
 
-def test_prints_the_sample_output(run_sample: Runner) -> None:
+def test_prints_the_sample_output_as_shipped(run_sample: RunSample) -> None:
     """Into a pipe, a run prints the sample output line for line, the wall-clock figures aside."""
     with MockGroupApi() as api:
-        run = run_sample(api, POLL_INTERVAL_SECONDS=0.01)
+        run = run_sample(api)
 
-    expected = SEED_OUTPUT.replace("Poll interval: 2s", "Poll interval: 0.01s")
+    expected = (START + POLLS_AND_SUMMARY).replace("Poll interval: 2s", "Poll interval: 0.01s")
     assert comparable(run.stdout) == comparable(expected)
     assert (run.returncode, run.stderr) == (0, "")
 
 
-def test_prints_the_wall_clock_figures(
-    run_main: MainRunner, clock: Clock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """With two pauses of 2 s, 10 generations take 4 s: 2.50 a second."""
-    with MockGroupApi() as api:
-        monkeypatch.setattr(sample, "BASE_URL", api.url)
-        run = run_main()
+def test_prints_the_wall_clock_figures(play: Play) -> None:
+    """A submission and three polls of 0.5 s, the polls 6 s apart: 10 in 13 s are 0.77 a second."""
+    requests = requests_of(*ANSWERS)
+    polls = [
+        [generation(request, i, state) for i, (request, state) in enumerate(zip(requests, states))]
+        for states in story(10)
+    ]
 
-    expected = SEED_OUTPUT.replace("12.75s", " 4.00s").replace("0.78", "2.50")
+    run = play(
+        *polls,
+        poll_seconds=0.5,
+        NUM_REQUESTS=10,
+        MODEL_ID="inference-net/load-test",
+        POLL_INTERVAL_SECONDS=6,
+        MAX_POLL_ATTEMPTS=3,
+        QUESTIONS=list(ANSWERS),
+    )
+
+    expected = (START + POLLS_AND_SUMMARY).replace("Poll interval: 2s", "Poll interval: 6s")
+    expected = expected.replace("6Z6oLaIo0PFleu2Wc1LIg", "group")
+    expected = expected.replace("12.75s", "13.00s").replace("0.78", "0.77")
     assert [line.rstrip() for line in run.out.splitlines()] == expected.splitlines()
-    assert clock.sleeps == [2, 2]
 
 
-def test_the_mock_is_a_program_that_runs_the_sample(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    """`uv run tests/mock_group_api.py` needs no key: it runs the sample and returns its status."""
-    status = mock_group_api.main(edited_sample(tmp_path))
+def test_submits_a_group_of_one(play: Play) -> None:
+    """One request is a "Request", and there are not more."""
+    answered = [generation(requests_of("Why?")[0], 0, "Success")]
 
-    expected = SEED_OUTPUT.replace("Poll interval: 2s", "Poll interval: 0.01s")
-    assert comparable(capfd.readouterr().out) == comparable(expected)
-    assert status == 0
+    run = play(answered, NUM_REQUESTS=1, QUESTIONS=["Why?"])
 
-
-def test_the_mock_returns_the_samples_exit_status(tmp_path: Path) -> None:
-    """A sample that polls once sees an unfinished group, and says so."""
-    assert mock_group_api.main(edited_sample(tmp_path, MAX_POLL_ATTEMPTS=1)) == 1
+    assert (
+        "\n  Submitting 1 Request\n  ------------------------\n\n    req-001: Why?\n\n" in run.out
+    )
+    assert "... and" not in run.out
 
 
-def test_a_console_without_the_characters(run_sample: Runner) -> None:
+@pytest.mark.parametrize(("size", "more"), [(5, None), (6, 1), (50, 45)])
+def test_shows_the_first_five_questions(play: Play, size: int, more: int | None) -> None:
+    """Of the others it says how many there are."""
+    run = play([], NUM_REQUESTS=size, MAX_POLL_ATTEMPTS=1, QUESTIONS=["Why?"])
+
+    start = run.out.partition("  Submitting to Group API...")[0]
+    assert re.findall(r"(?m)^    (req-\d+): Why\?$", start) == [f"req-00{i}" for i in range(1, 6)]
+    assert re.findall(r"(?m)^    \.\.\. and (\d+) more$", start) == ([str(more)] if more else [])
+
+
+def test_repeats_the_questions_for_more_requests(play: Play) -> None:
+    """With fewer questions than requests they are asked in turn."""
+    run = play([], NUM_REQUESTS=3, MAX_POLL_ATTEMPTS=1, QUESTIONS=["Why?", "Who?"])
+
+    assert [each["messages"][-1]["content"] for each in run.sent] == ["Why?", "Who?", "Why?"]
+    assert [each["metadata"]["custom_id"] for each in run.sent] == ["req-001", "req-002", "req-003"]
+
+
+def test_the_mock_as_a_program_runs_the_sample(tmp_path: Path) -> None:
+    """`uv run tests/mock_group_api.py` runs a script and returns its status, without a key."""
+    script = edited_sample(tmp_path, NUM_REQUESTS=2, MAX_POLL_ATTEMPTS=3)
+
+    run = run_mock(str(script))
+
+    assert " Generation complete!\n" in run.stdout
+    assert "This is a stand-in for the API: nothing is charged.\n" in run.stderr
+    assert run.returncode == 0
+
+
+def test_the_mock_as_a_program_picks_the_seeds_group_up(tmp_path: Path) -> None:
+    """What follows the script is handed on to it."""
+    script = edited_sample(tmp_path, MAX_POLL_ATTEMPTS=3)
+
+    run = run_mock(str(script), GROUP_ID, "10")
+
+    assert comparable(run.stdout) == comparable(PICKED_UP)
+    assert run.returncode == 0
+
+
+def test_the_mock_as_a_program_returns_the_samples_exit_status(tmp_path: Path) -> None:
+    """A sample that polls once sees an unfinished group, and ends with 1."""
+    run = run_mock(str(edited_sample(tmp_path, MAX_POLL_ATTEMPTS=1)))
+
+    assert "Generation complete!" not in run.stdout
+    assert run.returncode == 1
+
+
+def run_mock(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, str(Path(mock_group_api.__file__)), *arguments],
+        env=environment("", INFERENCE_API_KEY=None),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=30,
+        check=False,
+    )
+
+
+def test_a_console_without_the_characters(run_sample: RunSample) -> None:
     """Where a check mark or a block cannot be written, another character stands for it."""
     with MockGroupApi() as api:
-        run = run_sample(api, env={"PYTHONIOENCODING": "ascii"})
+        run = run_sample(
+            api, GROUP_ID, "10", env={"PYTHONIOENCODING": "ascii"}, MAX_POLL_ATTEMPTS=3
+        )
 
-    expected = SEED_OUTPUT.replace("Poll interval: 2s", "Poll interval: 0.01s")
-    in_ascii = expected.encode("ascii", "replace").decode()
-    assert comparable(run.stdout) == comparable(in_ascii)
+    assert comparable(run.stdout) == comparable(PICKED_UP.encode("ascii", "replace").decode())
     assert (run.returncode, run.stderr) == (0, "")
 
 
-def test_forced_colour_does_not_animate_a_pipe(run_sample: Runner) -> None:
-    """FORCE_COLOR, as CI services set it, colours the lines of a log but moves no cursor in it."""
+def test_an_error_on_a_console_without_the_characters(run_sample: RunSample) -> None:
+    """An error in words that cannot be written there is an error and no traceback."""
+    with MockGroupApi(submission=mock_group_api.error(400, "Ungültig: ✗")) as api:
+        run = run_sample(api, env={"PYTHONIOENCODING": "ascii"})
+
+    assert run.stderr.startswith("Error: HTTP 400 Bad Request: Ung")
+    assert "Traceback" not in run.stderr
+    assert run.returncode == 1
+
+
+@pytest.mark.parametrize("name", ["FORCE_COLOR", "TTY_COMPATIBLE"])
+def test_forced_colour_does_not_animate_a_pipe(run_sample: RunSample, name: str) -> None:
+    """What CI services set may colour the lines of a log, but moves no cursor in it."""
     with MockGroupApi() as api:
-        run = run_sample(api, env={"FORCE_COLOR": "1"})
+        run = run_sample(api, GROUP_ID, "10", env={name: "1"}, MAX_POLL_ATTEMPTS=3)
 
     plain_text = re.sub(r"\x1b\[[\d;]*m", "", run.stdout)
-    expected = SEED_OUTPUT.replace("Poll interval: 2s", "Poll interval: 0.01s")
-    assert plain_text != run.stdout
-    assert comparable(plain_text) == comparable(expected)
+    assert comparable(plain_text) == comparable(PICKED_UP)
+    assert "\x1b[32m" in run.stdout
 
 
-@pytest.mark.parametrize(("columns", "width"), [("60", 60), ("200", 80), ("0", 80), ("wide", 80)])
-def test_columns_sets_the_width_of_a_pipe(run_sample: Runner, columns: str, width: int) -> None:
-    """It may narrow the report, not widen it beyond 80."""
+@pytest.mark.parametrize("value", ["0", "-5", "", "wide", "80", "200"])
+def test_columns_that_are_no_width_are_as_none(run_sample: RunSample, value: str) -> None:
+    """The whole report comes, 80 columns wide, whatever COLUMNS says that is no narrower width."""
     with MockGroupApi() as api:
-        run = run_sample(api, env={"COLUMNS": columns})
+        run = run_sample(api, GROUP_ID, "10", env={"COLUMNS": value}, MAX_POLL_ATTEMPTS=3)
 
-    assert run.returncode == 0
-    if columns != "0":
-        assert max(len(line.rstrip()) for line in run.stdout.splitlines()) == width
+    assert comparable(run.stdout) == comparable(PICKED_UP)
+    assert (run.returncode, run.stderr) == (0, "")
+
+
+def test_columns_narrow_a_pipe(run_sample: RunSample) -> None:
+    """At 60 columns bars and table are narrower, and every line is there."""
+    with MockGroupApi() as api:
+        run = run_sample(api, GROUP_ID, "10", env={"COLUMNS": "60"}, MAX_POLL_ATTEMPTS=3)
+
+    lines = comparable(run.stdout)
+    assert max(map(len, lines)) == 60
+    assert [line[:7] for line in lines] == [line[:7] for line in comparable(PICKED_UP)]

@@ -1,41 +1,30 @@
 """When polls are sent, when they end, and what is kept of what they told."""
 
-from datetime import datetime, timedelta, timezone
-from email.utils import format_datetime
+from functools import partial
 from typing import Any
 
 import httpx
 import pytest
-from conftest import Clock, MainRunner, answering, client_of
+from conftest import Play, json_response, listed, requests_of
 from mock_group_api import generation
 
-import async_polling_example as sample
 
-REQUESTS = sample.build_requests()
-
-
-def listed(*states: str, first: int = 0) -> list[dict[str, Any]]:
-    """Return generations for the requests from that index on, in these states."""
-    return [
-        generation(REQUESTS[index], index, state) for index, state in enumerate(states, start=first)
-    ]
+@pytest.fixture
+def poll(play: Play) -> Play:
+    """Return `play` for four polls at most, two seconds apart unless a test says otherwise."""
+    return partial(play, MAX_POLL_ATTEMPTS=4, POLL_INTERVAL_SECONDS=2)
 
 
-def states_of(results: list[sample.Result]) -> dict[str | None, str | None]:
-    return {result.custom_id: result.state for result in results}
+def counts(*lines: str) -> list[str]:
+    """Return what stands behind the bars of poll lines."""
+    return [line.rpartition("| ")[2] for line in lines]
 
 
-def poll(client: httpx.Client, requests: list[Any]) -> list[sample.Result]:
-    """Poll a group of these requests to its end, and match its results to them."""
-    return sample.correlate(requests, sample.poll_group(client, "group", len(requests)))
-
-
-def poll_lines(run_output: str) -> list[str]:
-    return [line for line in run_output.splitlines() if line.startswith("  [")]
+# When
 
 
 @pytest.mark.parametrize(
-    ("interval", "poll_takes", "starts"),
+    ("interval", "poll_seconds", "starts"),
     [
         pytest.param(2, 0, [0, 2, 4, 6], id="polls that take no time"),
         pytest.param(2, 0.5, [0, 2, 4, 6], id="the time that a poll takes is not added"),
@@ -44,272 +33,369 @@ def poll_lines(run_output: str) -> list[str]:
     ],
 )
 def test_polls_start_an_interval_apart(
-    clock: Clock,
-    monkeypatch: pytest.MonkeyPatch,
-    interval: float,
-    poll_takes: float,
-    starts: list[float],
+    play: Play, interval: float, poll_seconds: float, starts: list[float]
 ) -> None:
-    """POLL_INTERVAL_SECONDS lie between the starts of two polls."""
-    began = clock.now
-    seen: list[float] = []
+    """POLL_INTERVAL_SECONDS lie between the starts, and no pause follows the last attempt."""
+    run = play(
+        listed("Queued"),
+        poll_seconds=poll_seconds,
+        POLL_INTERVAL_SECONDS=interval,
+        MAX_POLL_ATTEMPTS=4,
+    )
 
-    def handler(request: httpx.Request) -> httpx.Response:
-        seen.append(clock.now - began)
-        clock.now += poll_takes
-        state = "Success" if len(seen) == 4 else "Queued"
-        return httpx.Response(200, json={"generations": listed(state)})
-
-    monkeypatch.setattr(sample, "POLL_INTERVAL_SECONDS", interval)
-    poll(client_of(handler), REQUESTS[:1])
-
-    assert seen == pytest.approx(starts)
+    assert run.poll_starts == starts
+    assert len(run.sleeps) == 3
 
 
-HTTP_DATE = format_datetime(
-    datetime.fromtimestamp(1_000_000, timezone.utc) + timedelta(seconds=30), usegmt=True
-)
+def test_ends_when_the_group_does(poll: Play) -> None:
+    """After the last result there is neither another poll nor a pause."""
+    run = poll(listed("Success"), NUM_REQUESTS=1)
+
+    assert (run.status, len(run.polls), run.sleeps) == (0, 1, [])
 
 
-@pytest.mark.parametrize("status", [408, 425, 429, 500, 503])
 @pytest.mark.parametrize(
-    ("header", "pause"),
+    ("retry_after", "start"),
     [
-        pytest.param("30", 30, id="seconds"),
-        pytest.param(HTTP_DATE, 30, id="a date"),
+        pytest.param("7", 7, id="seconds"),
+        pytest.param("60", 60, id="the most"),
+        pytest.param("3600", 60, id="too many"),
+        pytest.param("9" * 5000, 60, id="far too many"),
         pytest.param("1", 2, id="less than the interval"),
-        pytest.param("3600", 60, id="more than a minute"),
-        pytest.param("9" * 400, 60, id="beyond any number"),
-        pytest.param("Fri, 31 Dec 9999 23:59:59 GMT", 60, id="a far date"),
-        pytest.param("Thu, 01 Jan 1970 00:00:00 GMT", 2, id="a date in the past"),
-        pytest.param("-5", 2, id="negative"),
-        pytest.param("nan", 2, id="not a number"),
-        pytest.param("soon", 2, id="junk"),
+        pytest.param("-7", 2, id="negative"),
+        pytest.param("soon", 2, id="no number"),
         pytest.param("", 2, id="empty"),
-        pytest.param("Wed, 99 Oct 99999999999 07:28:00 GMT", 2, id="an impossible date"),
+        pytest.param("nan", 2, id="not a number"),
+        pytest.param("Wed, 21 Oct 2099 07:28:00 GMT", 2, id="a date"),
     ],
 )
-def test_heeds_retry_after(clock: Clock, status: int, header: str, pause: float) -> None:
-    """The next poll waits as long as Retry-After asks, up to 60 s, and no less than an interval."""
-    refusal = httpx.Response(status, headers={"Retry-After": header})
-    poll(answering(refusal, listed("Success")), REQUESTS[:1])
+def test_retry_after(poll: Play, retry_after: str, start: float) -> None:
+    """The API may ask for a longer pause, in seconds and up to a minute."""
+    busy = httpx.Response(429, headers={"Retry-After": retry_after})
+    run = poll(busy, listed("Success"), NUM_REQUESTS=1)
 
-    assert clock.sleeps == pytest.approx([pause])
+    assert run.poll_starts == [0, start]
 
 
-def test_does_not_pause_after_the_last_attempt(
-    clock: Clock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Three attempts have two pauses between them."""
-    monkeypatch.setattr(sample, "MAX_POLL_ATTEMPTS", 3)
-    poll(answering(listed("Queued")), REQUESTS[:1])
+@pytest.mark.parametrize("status", [408, 425, 500, 503])
+def test_retry_after_whatever_the_status(poll: Play, status: int) -> None:
+    """It counts from the answer that holds it, and for one pause only."""
+    busy = httpx.Response(status, headers={"Retry-After": "7"})
+    run = poll(busy, listed("Queued"), listed("Success"), NUM_REQUESTS=1, poll_seconds=1)
 
-    assert clock.sleeps == [2, 2]
+    assert run.poll_starts == [0, 8, 10]
+
+
+# Polls that learn nothing
 
 
 @pytest.mark.parametrize(
-    ("answer", "note"),
+    ("answer", "words"),
     [
-        pytest.param(httpx.Response(404), "not there yet: HTTP 404", id="404"),
-        pytest.param(httpx.Response(408), "HTTP 408 Request Timeout", id="408"),
-        pytest.param(httpx.Response(425), "HTTP 425 Too Early", id="425"),
-        pytest.param(httpx.Response(429), "HTTP 429 Too Many Requests", id="429"),
-        pytest.param(
-            httpx.Response(429, headers={"Retry-After": "7"}), "HTTP 429 retry after 7s", id="wait"
-        ),
-        pytest.param(httpx.Response(502), "HTTP 502 Bad Gateway", id="502"),
-        pytest.param(httpx.Response(520), "HTTP 520", id="a status without a name"),
-        pytest.param(httpx.Response(302), "HTTP 302 Found", id="redirect"),
-        pytest.param(httpx.Response(200, text="<html>"), "not the expected JSON", id="html"),
-        pytest.param(httpx.Response(200, text="[" * 100_000), "not the expected JSON", id="deep"),
-        pytest.param(httpx.Response(200, json=[1]), "not the expected JSON", id="a list"),
-        pytest.param(
-            httpx.Response(200, json={"generations": {}}), "not the expected JSON", id="an object"
-        ),
-        pytest.param(httpx.Response(200, content=b"\xff\xfe\x00"), "not the expected JSON", id="0"),
-        pytest.param(httpx.Response(204), "not the expected JSON", id="204"),
-        pytest.param(httpx.ReadTimeout("timed out"), "timed out", id="read time-out"),
-        pytest.param(httpx.ConnectTimeout("timed out"), "timed out", id="connect time-out"),
-        pytest.param(httpx.ConnectError("refused"), "connection failed", id="no connection"),
-        pytest.param(httpx.ReadError("reset"), "connection failed", id="reset"),
-        pytest.param(httpx.RemoteProtocolError("junk"), "connection failed", id="no HTTP"),
-        pytest.param(httpx.DecodingError("gzip"), "connection failed", id="not gzip"),
+        (httpx.Response(404), "not there yet: HTTP 404"),
+        (httpx.Response(408), "HTTP 408 Request Timeout"),
+        (httpx.Response(425), "HTTP 425 Too Early"),
+        (httpx.Response(429), "HTTP 429 Too Many Requests"),
+        (httpx.Response(502, html="<html>"), "HTTP 502 Bad Gateway"),
+        (httpx.Response(520), "HTTP 520"),
+        (httpx.ReadTimeout("no answer"), "timed out"),
+        (httpx.ConnectTimeout("no answer"), "timed out"),
+        (httpx.ConnectError("refused"), "connection failed"),
+        (httpx.ReadError("reset"), "connection failed"),
+        (httpx.RemoteProtocolError("no HTTP"), "connection failed"),
+        (httpx.DecodingError("no gzip"), "not the expected JSON"),
+        (httpx.Response(200, html="<html>"), "not the expected JSON"),
+        (httpx.Response(200, text="[" * 100_000), "not the expected JSON"),
+        (httpx.Response(200, content=b"\xff\xfe\x00"), "not the expected JSON"),
+        (httpx.Response(204), "not the expected JSON"),
+        (json_response(None), "not the expected JSON"),
+        (json_response([1]), "not the expected JSON"),
+        (json_response({"generations": None}), "not the expected JSON"),
+        (json_response({"generations": {}}), "not the expected JSON"),
     ],
+    ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_goes_on_after_a_poll_that_learned_nothing(
-    capsys: pytest.CaptureFixture[str], answer: httpx.Response | Exception, note: str
+    poll: Play, answer: httpx.Response | Exception, words: str
 ) -> None:
-    """Its line says why, keeps the count of the polls before it, and the next poll comes."""
-    client = answering(listed("Success", "Queued"), answer, listed("Success", "Success"))
-    results = poll(client, REQUESTS[:2])
+    """Its line says why and keeps the count of the poll before; the next comes at its time."""
+    run = poll(listed("Success", "Queued"), answer, listed("Success", "Success"), NUM_REQUESTS=2)
 
-    assert poll_lines(capsys.readouterr().out) == [
+    assert run.poll_lines == [
         f"  [  1] |{'█' * 15}{'░' * 15}| 1/2 (50%) (⏳ 0 running, 1 queued)",
-        f"  [  2] |{'█' * 15}{'░' * 15}| 1/2 (50%) ({note})",
+        f"  [  2] |{'█' * 15}{'░' * 15}| 1/2 (50%) ({words})",
         f"  [  3] |{'█' * 30}| 2/2 (100%)",
     ]
-    assert states_of(results) == {"req-001": "Success", "req-002": "Success"}
+    assert run.poll_starts == [0, 2, 4]
+    assert (run.status, run.err) == (0, "")
 
 
-def test_a_failed_poll_is_one_attempt(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failed_poll_is_one_attempt(poll: Play) -> None:
     """Nothing but the loop tries again: four attempts are four calls and four lines."""
-    calls = 0
+    run = poll(httpx.Response(503), NUM_REQUESTS=1)
 
-    def handler(request: httpx.Request) -> httpx.Response:
-        nonlocal calls
-        calls += 1
-        return httpx.Response(503)
+    assert (len(run.polls), len(run.poll_lines), len(run.sleeps)) == (4, 4, 3)
 
-    monkeypatch.setattr(sample, "MAX_POLL_ATTEMPTS", 4)
-    poll(client_of(handler), REQUESTS)
 
-    assert calls == 4
-    assert len(poll_lines(capsys.readouterr().out)) == 4
+# Polls that end the run
+
+
+@pytest.mark.parametrize("status", [400, 401, 402, 403, 410, 422])
+def test_a_poll_is_refused(poll: Play, status: int) -> None:
+    """The run stops at once, with the API's words and the command that picks the group up."""
+    refusal = json_response({"error": {"message": "No."}}, status)
+    run = poll(listed("Queued"), refusal, NUM_REQUESTS=2)
+
+    assert run.err.startswith(f"Error: HTTP {status} ")
+    assert ": No.\n" in run.err
+    assert run.command
+    assert run.command[-2:] == ["group", "2"]
+    assert "GROUP GENERATION SUMMARY" not in run.out
+    assert (run.status, len(run.polls)) == (1, 2)
+
+
+def test_a_poll_is_redirected(poll: Play) -> None:
+    """The error says where it leads, and nothing is sent there."""
+    run = poll(httpx.Response(302, headers={"Location": "https://elsewhere.example/"}))
+
+    assert run.err.startswith("Error: HTTP 302 Found: https://elsewhere.example/")
+    assert run.command
+    assert (run.status, len(run.polls)) == (1, 1)
+
+
+def test_a_submitted_group_may_take_a_moment_to_be_there(poll: Play) -> None:
+    """A 404 does not end the run that submitted."""
+    run = poll(httpx.Response(404), httpx.Response(404), listed("Success"), NUM_REQUESTS=1)
+
+    assert (run.status, len(run.polls), run.err) == (0, 3, "")
+
+
+def test_a_picked_up_group_that_is_not_there(poll: Play) -> None:
+    """The run stops at once and asks for the id; there is nothing to pick up."""
+    run = poll(httpx.Response(404), arguments=("group", "2"))
+
+    assert run.err.startswith("Error: HTTP 404 Not Found")
+    assert " id" in run.err
+    assert run.command is None
+    assert (run.status, len(run.polls)) == (1, 1)
+
+
+# Lists that change
 
 
 @pytest.mark.parametrize(
-    "later",
+    ("earlier", "later", "kept"),
     [
-        pytest.param([], id="an empty list"),
-        pytest.param(listed("Queued", "Queued"), id="earlier states"),
-        pytest.param([{"id": "gen-001"}], id="nothing but an id"),
         pytest.param(
-            [generation(REQUESTS[0], 0, "Success") | {"response": None, "finishedAt": None}],
-            id="no response any more",
+            listed("Success", "Queued"), [], "1/2 (50%) (⏳ 0 running, 1 queued)", id="nothing"
         ),
-        pytest.param(listed("In Progress", first=1), id="another request only"),
-        pytest.param(httpx.Response(500), id="an error"),
+        pytest.param(
+            listed("Success", "Queued"),
+            listed("Queued", "Queued"),
+            "1/2 (50%) (⏳ 0 running, 1 queued)",
+            id="fewer final results",
+        ),
+        pytest.param(
+            listed("Success"),
+            listed("Queued", "Queued"),
+            "1/2 (50%)",
+            id="fewer final results, though longer",
+        ),
+        pytest.param(
+            listed("Queued", "Queued"),
+            listed("In Progress"),
+            "0/2 (0%) (⏳ 0 running, 2 queued)",
+            id="as many final results, but shorter",
+        ),
+        pytest.param(
+            listed("Queued", "Queued"),
+            listed("In Progress", "Queued"),
+            "0/2 (0%) (⏳ 1 running, 1 queued)",
+            id="equal, so the later",
+        ),
     ],
 )
-def test_forgets_nothing_that_an_earlier_poll_told(
-    monkeypatch: pytest.MonkeyPatch, later: Any
+def test_keeps_the_list_that_tells_more(
+    play: Play, earlier: list[Any], later: list[Any], kept: str
 ) -> None:
-    """A result that was final once is final for good, answer and figures included."""
-    monkeypatch.setattr(sample, "MAX_POLL_ATTEMPTS", 2)
-    first = listed("Success", "In Progress")
-    results = poll(answering(first, later), REQUESTS[:2])
+    """The one with more final results, of equals the longer, then the later."""
+    run = play(earlier, later, NUM_REQUESTS=2, MAX_POLL_ATTEMPTS=2)
 
-    assert results[0] == sample.parse_generation(first[0])
-    assert len(results) == 2
+    assert counts(run.poll_lines[1]) == [kept]
 
 
-def test_takes_what_a_later_poll_adds(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An answer that was not there when the state was first final is taken when it comes."""
-    monkeypatch.setattr(sample, "MAX_POLL_ATTEMPTS", 2)
-    complete = listed("Success")[0]
-    early = complete | {"response": None}
-    client = answering([early, *listed("Queued", first=1)], [complete])
-    results = poll(client, REQUESTS[:2])
+def test_takes_lists_as_wholes(poll: Play) -> None:
+    """What one list tells is not mixed with what another does."""
+    run = poll(listed("Success", "Queued"), listed("Queued", "Success"), NUM_REQUESTS=2)
 
-    assert results[0].answer == "The capital of France is Paris."
+    assert counts(*run.poll_lines) == ["1/2 (50%) (⏳ 0 running, 1 queued)"] * 4
+    assert [row.split()[:2] for row in run.rows] == [["req-001", "Queued"], ["req-002", "✓"]]
 
 
-def test_waits_for_requests_that_are_not_listed_yet(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_failure_that_the_api_tries_again(poll: Play) -> None:
+    """Failed, then Success: the later list counts."""
+    run = poll(
+        listed("Failed", "Queued"),
+        listed("In Progress", "Success"),
+        listed("Success", "Success"),
+        NUM_REQUESTS=2,
+    )
+
+    assert [row.split()[:3] for row in run.rows] == [
+        ["req-001", "✓", "Success"],
+        ["req-002", "✓", "Success"],
+    ]
+    assert run.status == 0
+
+
+def test_a_custom_id_that_appears_late(poll: Play) -> None:
+    """A request that was listed without one has a single row in the end."""
+    early = [listed("Queued")[0] | {"request": None}, *listed("Success", first=1)]
+    run = poll(early, listed("Success", "Success"), NUM_REQUESTS=2)
+
+    assert counts(*run.poll_lines) == ["1/2 (50%) (⏳ 0 running, 1 queued)", "2/2 (100%)"]
+    assert [row.split()[0] for row in run.rows] == ["req-001", "req-002"]
+
+
+def test_ids_that_change_between_polls(poll: Play) -> None:
+    """A generation's own id tells nothing."""
+    early = [each | {"id": f"old-{each['id']}"} for each in listed("Success", "Queued")]
+    run = poll(early, listed("Success", "Success"), NUM_REQUESTS=2)
+
+    assert counts(run.poll_lines[-1]) == ["2/2 (100%)"]
+    assert len(run.rows) == 2
+
+
+def test_waits_for_requests_that_are_not_listed_yet(poll: Play) -> None:
     """Two finished of two listed are not all, when three were submitted."""
-    client = answering(listed("Success", "Failed"), listed("Success", "Failed", "Success"))
-    results = poll(client, REQUESTS[:3])
+    answers = listed("Success", "Failed"), listed("Success", "Failed", "Success")
+    run = poll(*answers, NUM_REQUESTS=3)
 
-    assert poll_lines(capsys.readouterr().out) == [
+    assert run.poll_lines == [
         f"  [  1] |{'█' * 20}{'░' * 10}| 2/3 (66%)",
         f"  [  2] |{'█' * 30}| 3/3 (100%)",
     ]
-    assert states_of(results) == {"req-001": "Success", "req-002": "Failed", "req-003": "Success"}
+
+
+def test_waits_for_more_than_was_submitted(poll: Play) -> None:
+    """A list that is longer than the group is believed."""
+    answers = listed("Success", "Success", "Queued"), listed("Success", "Success", "Success")
+    run = poll(*answers, NUM_REQUESTS=2)
+
+    assert counts(*run.poll_lines) == ["2/3 (66%) (⏳ 0 running, 1 queued)", "3/3 (100%)"]
+    assert len(run.rows) == 3
+    assert run.status == 0
+
+
+def test_a_state_that_is_not_documented_is_not_final(poll: Play) -> None:
+    """It is waited for until the attempts run out."""
+    run = poll(listed("Expired"), NUM_REQUESTS=1)
+
+    assert counts(*run.poll_lines) == ["0/1 (0%)"] * 4
+    assert run.status == 1
+
+
+@pytest.mark.parametrize(("done", "filled"), [(0, 0), (1, 4), (3, 12), (6, 25), (7, 30)])
+def test_fills_the_bar_by_whole_cells(play: Play, done: int, filled: int) -> None:
+    """The bar has floor(30 * done / total) filled cells."""
+    generations = listed(*["Success"] * done, *["Queued"] * (7 - done))
+    run = play(generations, NUM_REQUESTS=7, MAX_POLL_ATTEMPTS=1)
+
+    assert run.poll_lines[0].split("|")[1] == "█" * filled + "░" * (30 - filled)
+
+
+# Which group
 
 
 @pytest.mark.parametrize(
-    ("done", "filled"), [(0, 0), (1, 4), (3, 12), (6, 25), (7, 30)], ids=lambda value: str(value)
+    ("group_id", "path"),
+    [
+        ("../..?x=1#y", b"..%2F..%3Fx%3D1%23y"),
+        ("a/b", b"a%2Fb"),
+        ("ü %2F", b"%C3%BC%20%252F"),
+        ("..a", b"..a"),
+    ],
 )
-def test_fills_the_bar_by_whole_cells(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, done: int, filled: int
-) -> None:
-    """The bar has floor(30 * done / total) filled cells."""
-    monkeypatch.setattr(sample, "MAX_POLL_ATTEMPTS", 1)
-    states = ["Success"] * done + ["Queued"] * (7 - done)
-    poll(answering(listed(*states)), REQUESTS[:7])
+def test_quotes_the_id_in_the_path(poll: Play, group_id: str, path: bytes) -> None:
+    """An id of odd characters can reach no other path."""
+    run = poll(listed("Success"), arguments=(group_id,))
 
-    bar = poll_lines(capsys.readouterr().out)[0].split("|")[1]
-    assert bar == "█" * filled + "░" * (30 - filled)
+    assert [call.url.raw_path for call in run.calls] == [
+        b"/v1/async/group/" + path + b"/generations"
+    ]
 
 
-def test_matches_results_by_custom_id_alone() -> None:
+# Which answer belongs to which request
+
+
+def test_matches_by_custom_id_alone(poll: Play) -> None:
     """The questions are those that were sent, whatever order and echo the API answers with."""
     shuffled = listed("Success", "Success", "Success")[::-1]
     for each in shuffled:
         each["request"] = {"metadata": each["request"]["metadata"]}
-    results = poll(answering(shuffled), REQUESTS[:3])
+    run = poll(shuffled, NUM_REQUESTS=3, QUESTIONS=["France?", "2 + 2?", "A planet?"])
 
-    assert [(result.custom_id, result.question) for result in results] == [
-        ("req-001", "What is the capital of France?"),
-        ("req-002", "What is 2 + 2?"),
-        ("req-003", "Name one planet in our solar system."),
-    ]
-    assert results[1].answer == "2 + 2 equals 4."
-
-
-def test_keeps_apart_what_has_the_same_id_or_none() -> None:
-    """Every generation has a result, though ids are doubled, unknown or missing."""
-    generations = listed("Success", "Success", "Success", "Success", "Success")
-    generations[1]["request"] = generations[0]["request"]
-    generations[2]["request"] = {"metadata": {"custom_id": "of somebody else"}}
-    for nameless in generations[3:]:
-        nameless["request"] = nameless["id"] = None
-    results = poll(answering(generations), REQUESTS[:5])
-
-    assert [(result.custom_id, result.state) for result in results] == [
-        ("of somebody else", "Success"),
-        ("req-001", "Success"),
-        ("req-001", "Success"),
-        ("req-002", "Not listed"),
-        ("req-003", "Not listed"),
-        ("req-004", "Not listed"),
-        ("req-005", "Not listed"),
-        (None, "Success"),
-        (None, "Success"),
+    assert [row.split() for row in run.rows] == [
+        *(["req-001", "✓", "Success", "France?", "The", "capital", "of", "France..."],),
+        *(["req-002", "✓", "Success", "2", "+", "2?", "2", "+", "2", "equals", "4."],),
+        *(["req-003", "✓", "Success", "A", "planet?", "Mars", "is", "a", "planet", "in..."],),
     ]
 
 
-def test_asks_for_the_group_by_a_quoted_id() -> None:
-    """An id of odd characters can reach no other path."""
-    paths: list[bytes] = []
-
-    def handler(request: httpx.Request) -> httpx.Response:
-        paths.append(request.url.raw_path)
-        return httpx.Response(200, json={"generations": []})
-
-    for group_id in ["../..?x=1#y", "a/b", "ü %2F", "..a", "\ud800"]:
-        sample.fetch_results(client_of(handler), group_id)
-
-    assert paths == [
-        b"/v1/async/group/..%2F..%3Fx%3D1%23y/generations",
-        b"/v1/async/group/a%2Fb/generations",
-        b"/v1/async/group/%C3%BC%20%252F/generations",
-        b"/v1/async/group/..a/generations",
-        b"/v1/async/group/%3F/generations",
-    ]
+def own_requests(*custom_ids: str) -> tuple[str, list[Any]]:
+    """Return code that replaces build_requests by one with these ids, and the requests."""
+    requests = requests_of(*(f"{custom_id}?" for custom_id in custom_ids))
+    for request, custom_id in zip(requests, custom_ids):
+        request["metadata"]["custom_id"] = custom_id
+    return f"def build_requests(): return {requests!a}", requests
 
 
-def test_run_ends_when_the_group_does(run_main: MainRunner, clock: Clock) -> None:
-    """Nothing is polled after the last result."""
-    created = httpx.Response(200, json={"groupId": "group", "groupSize": 10})
-    run = run_main(client=answering(created, listed(*["Success"] * 10), httpx.Response(500)))
+@pytest.mark.parametrize(
+    "custom_ids", [("row-1", "row-2", "row-10"), ("zeta", "alpha", "Mu")], ids=["numbers", "CSV"]
+)
+def test_rows_stand_in_the_order_sent(poll: Play, custom_ids: tuple[str, ...]) -> None:
+    """Neither the API's order nor the alphabet counts."""
+    code, requests = own_requests(*custom_ids)
+    generations = [generation(each, i, "Success") for i, each in enumerate(requests)]
+    run = poll(generations[::-1], code=code)
 
-    assert run.status == 0
-    assert clock.sleeps == []
+    assert [row.split()[0] for row in run.rows] == list(custom_ids)
+    assert [row.split()[3] for row in run.rows] == [f"{each}?" for each in custom_ids]
 
 
-def test_repeated_custom_ids_do_not_mix_answers() -> None:
-    """If all have the same one, and the list another order each time, pairs stay pairs."""
-    generations = listed("Success", "Success", "Success")
-    for each in generations:
-        each["request"] = {**each["request"], "metadata": {"custom_id": "same"}}
-    early = [each | {"state": "Queued", "response": None} for each in generations]
-    first = [early[2], generations[0], early[1]]
-    results = sample.poll_group(answering(first, generations[::-1]), "group", 3)
+def test_rows_of_what_was_not_sent_come_last(poll: Play) -> None:
+    """Every generation has a row, though its id is doubled, unknown or missing."""
+    generations = listed(*["Success"] * 5)[::-1]
+    generations[0]["request"] = None
+    generations[1]["request"] = {"metadata": {"custom_id": "another"}}
+    generations[2]["request"] = {"metadata": {"custom_id": "req-002"}}
+    run = poll(generations, NUM_REQUESTS=2)
 
-    assert {(result.question, result.answer) for result in results} == {
-        ("What is the capital of France?", "The capital of France is Paris."),
-        ("What is 2 + 2?", "2 + 2 equals 4."),
-        ("Name one planet in our solar system.", "Mars is a planet in our solar system."),
-    }
+    ids = [row.split()[0] for row in run.rows]
+    assert ids[:3] == ["req-001", "req-002", "req-002"]
+    assert sorted(ids[3:]) == ["another", "n/a"]
+
+
+def test_rows_of_a_picked_up_group_stand_by_id(poll: Play) -> None:
+    """The API's order tells nothing."""
+    run = poll(listed("Success", "Success", "Success")[::-1], arguments=("group",))
+
+    assert [row.split()[0] for row in run.rows] == ["req-001", "req-002", "req-003"]
+
+
+@pytest.mark.parametrize(
+    ("generations", "missing"),
+    [
+        pytest.param(listed("Success"), ["req-002", "req-003"], id="two are missing"),
+        pytest.param(listed("Success", first=2), ["req-001", "req-002"], id="the first two"),
+        pytest.param([{"state": "Success"}, *listed("Success")], ["req-002"], id="one has no id"),
+        pytest.param([{"state": "Success"}] * 3, [], id="none has an id"),
+        pytest.param(listed("Success") * 4, [], id="all have the same id"),
+    ],
+)
+def test_rows_of_what_is_not_listed(poll: Play, generations: list[Any], missing: list[str]) -> None:
+    """There are only as many as the list is short of the group."""
+    run = poll(generations, NUM_REQUESTS=3)
+
+    assert [row.split()[0] for row in run.rows if "Not listed" in row] == missing
+    assert len(run.rows) == max(3, len(generations))

@@ -1,315 +1,355 @@
-"""What is sent to submit a group, and over how many connections."""
+"""What is sent to submit a group, how it gets there, and what is said when it does not."""
 
 import json
-import time
+from typing import Any
 
 import httpx
 import pytest
-from conftest import MainRunner, Runner, answering, client_of, set_console_width
-from mock_group_api import API_KEY, QUEUED, MockGroupApi, Stage, generation
-
-import async_polling_example as sample
+from conftest import Play, RunSample, json_response, listed, requests_of
+from mock_group_api import API_KEY, DONE, QUEUED, MockGroupApi
 
 
-@pytest.mark.parametrize("count", [1, 7, 50])
-def test_sends_each_request_with_a_custom_id(run_sample: Runner, count: int) -> None:
-    """The body is NUM_REQUESTS chat completion requests to MODEL_ID, and nothing else."""
-    with MockGroupApi() as api:
-        run = run_sample(api, NUM_REQUESTS=count, MODEL_ID='"acme/small-model"')
+def test_sends_chat_completion_requests(play: Play) -> None:
+    """One POST holds NUM_REQUESTS requests to MODEL_ID, and nothing else."""
+    run = play(listed("Success"), NUM_REQUESTS=1, MODEL_ID="acme/small", QUESTIONS=["Why?"])
 
-    expected = [
-        {
-            "model": "acme/small-model",
-            "messages": [{"role": "user", "content": sample.QUESTIONS[number % 15]}],
-            "metadata": {"custom_id": f"req-{number + 1:03}"},
-        }
-        for number in range(count)
-    ]
-    assert api.submissions == [{"requests": expected}]
-    assert f"• Requests to submit: {count}\n    • Model: acme/small-model\n" in run.stdout
+    (post,) = run.posts
+    assert post.url == "http://api.test/v1/async/group/chat/completions"
+    assert json.loads(post.content) == {
+        "requests": [
+            {
+                "model": "acme/small",
+                "messages": [{"role": "user", "content": "Why?"}],
+                "metadata": {"custom_id": "req-001"},
+            }
+        ]
+    }
+
+
+def test_sends_json_and_the_key(play: Play) -> None:
+    """Each call carries the key as a bearer token, and the submission says that it is JSON."""
+    run = play(listed("Queued"), listed("Success"), NUM_REQUESTS=1)
+
+    assert [call.headers["authorization"] for call in run.calls] == [f"Bearer {API_KEY}"] * 3
+    assert run.calls[0].headers["content-type"] == "application/json"
+
+
+@pytest.mark.parametrize("count", [1, 50])
+def test_sends_as_many_requests_as_the_constant_says(run_sample: RunSample, count: int) -> None:
+    """The smallest and the largest group that the API takes are submitted and answered."""
+    with MockGroupApi([DONE]) as api:
+        run = run_sample(api, NUM_REQUESTS=count)
+
+    (submission,) = api.submissions
+    assert len(submission["requests"]) == count
     assert run.stdout.count("✓ Success") == count
     assert run.returncode == 0
 
 
-def test_asks_fifteen_questions_before_it_repeats_one() -> None:
-    """The seed's five questions come first, in its order."""
-    assert sample.QUESTIONS[:5] == [
+def test_repeats_the_questions_if_they_are_too_few(play: Play) -> None:
+    """Each repetition has a custom_id of its own."""
+    run = play(listed(*["Success"] * 5), NUM_REQUESTS=5, QUESTIONS=["One?", "Two?"])
+
+    assert [each["messages"][0]["content"] for each in run.sent] == [
+        *("One?", "Two?", "One?", "Two?", "One?")
+    ]
+    assert [each["metadata"]["custom_id"] for each in run.sent] == [
+        *("req-001", "req-002", "req-003", "req-004", "req-005")
+    ]
+
+
+def test_the_questions_as_shipped(play: Play) -> None:
+    """As shipped, ten requests ask ten questions, the seed's five first."""
+    questions = [each["messages"][0]["content"] for each in play().sent]
+
+    assert questions[:5] == [
         "What is the capital of France?",
         "What is 2 + 2?",
         "Name one planet in our solar system.",
         "What color is the sky on a clear day?",
         "How many legs does a spider have?",
     ]
-    assert len(set(sample.QUESTIONS)) == len(sample.QUESTIONS) == 15
+    assert len(set(questions)) == 10
 
 
-@pytest.mark.parametrize(
-    ("count", "title", "more"),
-    [
-        pytest.param(1, "Submitting 1 Request", None, id="one"),
-        pytest.param(5, "Submitting 5 Requests", None, id="as many as are shown"),
-        pytest.param(7, "Submitting 7 Requests", "    ... and 2 more", id="two more"),
-    ],
-)
-def test_shows_the_first_five_questions(
-    run_main: MainRunner, monkeypatch: pytest.MonkeyPatch, count: int, title: str, more: str | None
-) -> None:
-    """The list of questions ends after five, and says how many more there are."""
-    monkeypatch.setattr(sample, "NUM_REQUESTS", count)
-    with MockGroupApi() as api:
-        monkeypatch.setattr(sample, "BASE_URL", api.url)
-        lines = run_main().out.splitlines()
-
-    start = lines.index(f"  {title}")
-    assert lines[start + 1] == "  " + "-" * (len(title) + 4)
-    shown = lines[start + 3 : lines.index("", start + 3)]
-    assert shown[:5] == [
-        f"    req-{number:03}: {question}"
-        for number, question in enumerate(sample.QUESTIONS[: min(count, 5)], start=1)
-    ]
-    assert shown[5:] == ([more] if more else [])
+# How it gets there
 
 
-def test_cuts_a_long_question_to_one_line(
-    run_main: MainRunner, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A question of one's own may be longer than the terminal is wide."""
-    set_console_width(monkeypatch, 60)
-    monkeypatch.setattr(sample, "QUESTIONS", ["Why? " * 100])
-    with MockGroupApi() as api:
-        monkeypatch.setattr(sample, "BASE_URL", api.url)
-        lines = run_main().out.splitlines()
-
-    shown = next(line for line in lines if line.startswith("    req-001: "))
-    assert shown.endswith("...")
-    assert len(shown) <= 60
-
-
-def test_sends_json_and_the_key(run_sample: Runner) -> None:
-    """Each call carries the key as a bearer token, and the submission says that it is JSON."""
-    with MockGroupApi() as api:
-        run_sample(api)
-
-    assert {headers["authorization"] for headers in api.headers} == {f"Bearer {API_KEY}"}
-    assert api.headers[0]["content-type"] == "application/json"
-    assert int(api.headers[0]["content-length"]) == len(
-        json.dumps(api.submissions[0], ensure_ascii=False, separators=(",", ":")).encode()
-    )
-
-
-def test_drops_blanks_around_the_key(run_sample: Runner) -> None:
-    """A key pasted with a blank before it and a newline after it works."""
-    with MockGroupApi() as api:
-        run = run_sample(api, env={"INFERENCE_API_KEY": f" {API_KEY}\n"})
-
-    assert run.returncode == 0
-
-
-def test_uses_one_connection_for_a_whole_run(run_sample: Runner) -> None:
+def test_uses_one_connection_for_a_whole_run(run_sample: RunSample) -> None:
     """Forty polls and the submission go over a single TCP connection."""
-    with MockGroupApi([QUEUED] * 39 + [Stage(succeeded=10)]) as api:
-        run = run_sample(api)
+    with MockGroupApi([QUEUED] * 39 + [DONE]) as api:
+        run = run_sample(api, MAX_POLL_ATTEMPTS=40)
 
     assert run.returncode == 0
     assert len(api.poll_paths) == 40
     assert len(api.connections) == 1
 
 
-def test_keeps_the_connection_however_far_apart_the_polls_are(
-    run_main: MainRunner, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Polls half a minute apart share a connection, which httpx of itself drops after 5 s."""
-    now = time.monotonic
-    slept = 0.0
+def test_timeouts(play: Play) -> None:
+    """Each call has 10 s to connect and 30 s to read."""
+    run = play(listed("Success"), NUM_REQUESTS=1)
 
-    def sleep(seconds: float) -> None:
-        nonlocal slept
-        slept += seconds
-
-    monkeypatch.setattr(sample, "POLL_INTERVAL_SECONDS", 30)
-    monkeypatch.setattr("async_polling_example.time.sleep", sleep)
-    monkeypatch.setattr(time, "monotonic", lambda: now() + slept)
-    with MockGroupApi([QUEUED, Stage(succeeded=10)]) as api:
-        monkeypatch.setattr(sample, "BASE_URL", api.url)
-        run = run_main()
-
-    assert run.status == 0
-    assert slept == 30
-    assert len(api.connections) == 1
+    timeouts = [call.extensions["timeout"] for call in run.calls]
+    assert [(each["connect"], each["read"]) for each in timeouts] == [(10, 30), (10, 30)]
 
 
-@pytest.mark.parametrize("proxy", ["HTTP_PROXY", "ALL_PROXY"])
-def test_goes_through_the_environments_proxy(run_sample: Runner, proxy: str) -> None:
+@pytest.mark.parametrize("variable", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
+def test_goes_through_a_proxy(run_sample: RunSample, variable: str) -> None:
     """A machine that reaches the world by a proxy needs no setting of the sample's own."""
     with MockGroupApi() as api:
-        run = run_sample("http://group-api.invalid", env={proxy: api.url})
+        run = run_sample("http://group-api.invalid", env={variable: api.url})
 
-    # The mock is no proxy and says so, but nobody else could have answered for this host.
-    assert "HTTP 404 Not Found" in run.stderr
-
-
-# What may come back instead of a group id
-
-
-def test_no_connection(run_sample: Runner) -> None:
-    """The error names the address, and says that nothing was submitted."""
-    run = run_sample("http://127.0.0.1:9")
-
-    error, advice = run.stderr.splitlines()
-    assert error.startswith("Error: No connection to http://127.0.0.1:9: ")
-    assert advice.startswith("  Nothing was submitted. ")
+    # The mock is no proxy and says so, but nobody else could have heard of this host.
+    assert [each["host"] for each in api.headers] == ["group-api.invalid"]
     assert run.returncode == 1
 
 
-@pytest.mark.parametrize("no_proxy", ["", "localhost"])
-def test_tries_again_to_connect(monkeypatch: pytest.MonkeyPatch, no_proxy: str) -> None:
-    """A connection that was never made is tried three times in all, by the transport."""
-    attempts: list[str] = []
+def test_goes_past_a_proxy(run_sample: RunSample) -> None:
+    """NO_PROXY names hosts that are reached directly."""
+    with MockGroupApi([DONE]) as api:
+        env = {"HTTP_PROXY": "http://127.0.0.1:9", "NO_PROXY": "example.org,127.0.0.1"}
+        run = run_sample(api, env=env)
 
-    def refuse(address: object, *_: object, **__: object) -> None:
-        attempts.append(f"connect to {address}")
-        raise ConnectionRefusedError("refused")
+    assert run.returncode == 0
 
-    monkeypatch.setenv("NO_PROXY", no_proxy)
-    monkeypatch.setattr("socket.create_connection", refuse)
-    monkeypatch.setattr("time.sleep", lambda seconds: attempts.append(f"pause for {seconds} s"))
-    monkeypatch.setattr(sample, "BASE_URL", "http://127.0.0.1:9")
-    with sample.open_client() as client, pytest.raises(sample.RunError, match="No connection"):
-        sample.submit_group(client, sample.build_requests())
 
-    connect = "connect to ('127.0.0.1', 9)"
-    assert attempts == [connect, "pause for 0 s", connect, "pause for 0.5 s", connect]
+@pytest.mark.parametrize(
+    ("variable", "value", "words"),
+    [
+        ("ALL_PROXY", "socks5://127.0.0.1:1", "httpx[socks]"),
+        ("HTTPS_PROXY", "socks5h://127.0.0.1:1", "httpx[socks]"),
+        ("HTTPS_PROXY", "gopher://127.0.0.1:1", "gopher"),
+        ("NO_PROXY", "localhost:none", "port"),
+        ("SSL_CERT_FILE", "/no/such/file", "No such file"),
+    ],
+)
+def test_a_network_that_httpx_cannot_use(play: Play, variable: str, value: str, words: str) -> None:
+    """One error names the variable, and for socks what to add to the script's dependencies."""
+    run = play(env={variable: value})
+
+    assert run.err.startswith("Error: ")
+    assert variable in run.err
+    assert words in run.err
+    assert (run.status, run.calls, run.command) == (1, [], None)
+
+
+def test_no_connection(run_sample: RunSample) -> None:
+    """The error names the address, and says that nothing was submitted."""
+    run = run_sample("http://127.0.0.1:9")
+
+    assert run.stderr.startswith("Error: No connection to http://127.0.0.1:9")
+    assert "Nothing was submitted." in run.stderr
+    assert run.returncode == 1
 
 
 @pytest.mark.parametrize("error", [httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError])
-def test_a_connection_that_was_never_made(
-    run_main: MainRunner, error: type[httpx.TransportError]
-) -> None:
-    """Whatever kept it from being made, nothing was submitted, and nobody needs to worry."""
-    run = run_main(client=answering(error("refused")))
+def test_a_connection_that_was_never_made(play: Play, error: type[httpx.TransportError]) -> None:
+    """Whatever kept it from being made, nothing was submitted, and it is not tried again."""
+    run = play(submission=error("refused"))
 
-    assert run.err.splitlines()[0] == "Error: No connection to http://api.test: refused"
-    assert run.err.splitlines()[1].startswith("  Nothing was submitted. ")
-
-
-def test_timeouts() -> None:
-    """10 s to connect, 30 s for all else."""
-    with sample.open_client() as client:
-        assert client.timeout == httpx.Timeout(connect=10, read=30, write=30, pool=30)
+    assert "refused" in run.err
+    assert "Nothing was submitted." in run.err
+    assert "may exist" not in run.err
+    assert (run.status, len(run.calls), run.command) == (1, 1, None)
 
 
-MAY_EXIST = "  The group may exist all the same, and be charged: check before you submit it again."
-CHECK = "  Check MODEL_ID, and INFERENCE_BASE_URL if you set it."
+# Refused
 
 
 @pytest.mark.parametrize(
     ("answer", "error", "advice"),
     [
-        pytest.param(
-            httpx.Response(401, json={"error": {"message": "Invalid API key."}}),
-            "HTTP 401 Unauthorized: Invalid API key.",
-            "  Check the key in INFERENCE_API_KEY.",
-            id="401",
-        ),
-        pytest.param(
-            httpx.Response(429, json={"message": "Slow down."}),
-            "HTTP 429 Too Many Requests: Slow down.",
-            "  Wait a minute, then try again.",
-            id="429",
-        ),
-        pytest.param(
-            httpx.Response(404, text='{"detail": ["No such model."]}'),
-            'HTTP 404 Not Found: {"detail": ["No such model."]}',
-            CHECK,
-            id="JSON of another shape",
-        ),
-        pytest.param(
-            httpx.Response(400, text="not this\n\tmodel"),
-            "HTTP 400 Bad Request: not this model",
-            CHECK,
-            id="text",
-        ),
-        pytest.param(
-            httpx.Response(413, text="word " * 1000),
-            f"HTTP 413 Request Entity Too Large: {'word ' * 39}wo...",
-            CHECK,
-            id="long text, cut at 200",
-        ),
-        pytest.param(
-            httpx.Response(307, headers={"Location": "http://127.0.0.1:9"}),
-            "HTTP 307 Temporary Redirect",
-            CHECK,
-            id="a redirect, which would take the key along",
-        ),
-        pytest.param(
-            httpx.Response(502, html="<html><h1>502 Bad\n Gateway</h1>"),
-            "HTTP 502 Bad Gateway: 502 Bad Gateway",
-            MAY_EXIST,
-            id="a gateway's page",
-        ),
-        pytest.param(
-            httpx.Response(503), "HTTP 503 Service Unavailable", MAY_EXIST, id="no words at all"
-        ),
+        (json_response({"error": {"message": "Who?"}}, 401), "401 Unauthorized: Who?", "API_KEY"),
+        (json_response({"message": "Pay."}, 402), "402 Payment Required: Pay.", "credit"),
+        (json_response({"message": "No."}, 403), "403 Forbidden: No.", "key"),
+        (json_response(["No."], 413), '413 Request Entity Too Large: ["No."]', "fewer"),
+        (json_response({"error": "No."}, 429), "429 Too Many Requests: ", "a minute"),
+        (httpx.Response(400, text="no\tsuch\nmodel"), "400 Bad Request: no such model", "MODEL_ID"),
+        (httpx.Response(404), "404 Not Found", "INFERENCE_BASE_URL"),
     ],
+    ids=lambda value: value.status_code if isinstance(value, httpx.Response) else "",
 )
-def test_a_refused_submission(
-    run_main: MainRunner, answer: httpx.Response, error: str, advice: str
-) -> None:
+def test_a_refused_submission(play: Play, answer: httpx.Response, error: str, advice: str) -> None:
     """The error has the status and the API's own words, then what to do; it is sent once."""
-    calls: list[httpx.Request] = []
+    run = play(submission=answer)
 
-    def handler(request: httpx.Request) -> httpx.Response:
-        calls.append(request)
-        return answer
+    first, second = run.err.splitlines()
+    assert first.startswith(f"Error: HTTP {error}")
+    assert advice in second
+    assert "may exist" not in run.err
+    assert (run.status, len(run.calls), run.command) == (1, 1, None)
 
-    run = run_main(client=client_of(handler))
 
-    assert run.err.splitlines() == [f"Error: {error}", advice]
-    assert run.status == 1
-    assert len(calls) == 1
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (httpx.Response(500, text="Oops."), "HTTP 500 Internal Server Error: Oops."),
+        (httpx.Response(502, html="<h1>Bad\n gate</h1>"), "HTTP 502 Bad Gateway: Bad gate\n"),
+        (httpx.Response(504), "HTTP 504 Gateway Timeout"),
+        (httpx.ReadTimeout("no answer came"), "no answer came"),
+        (httpx.WriteError("broken pipe"), "broken pipe"),
+        (httpx.ReadError("reset"), "reset"),
+        (httpx.RemoteProtocolError("closed"), "closed"),
+        (httpx.DecodingError("not gzip"), "not gzip"),
+    ],
+    ids=lambda value: "" if isinstance(value, str) else type(value).__name__,
+)
+def test_a_submission_of_unknown_outcome(
+    play: Play, answer: httpx.Response | Exception, words: str
+) -> None:
+    """The error says that the group may exist and be charged, and it is not sent again."""
+    run = play(submission=answer)
+
+    assert words in run.err
+    assert "may exist" in run.err
+    assert (run.status, len(run.calls), run.command) == (1, 1, None)
 
 
 @pytest.mark.parametrize(
     "answer",
     [
-        pytest.param(httpx.Response(200, html="<html>Welcome!</html>"), id="html"),
-        pytest.param(httpx.Response(200, text="[" * 100_000), id="deep"),
-        pytest.param(httpx.Response(200, json={"groupSize": 10}), id="no group id"),
-        pytest.param(httpx.Response(200, json={"groupId": 7}), id="a number for an id"),
-        pytest.param(httpx.Response(200, json={"groupId": " \n"}), id="a blank id"),
-        pytest.param(httpx.Response(200, json={"groupId": ".."}), id="an id for another path"),
-        pytest.param(httpx.Response(200, json=["group"]), id="a list"),
-        pytest.param(httpx.Response(202), id="nothing"),
-        pytest.param(httpx.Response(504), id="a gateway's time-out"),
-        pytest.param(httpx.ReadTimeout("timed out"), id="timed out"),
-        pytest.param(httpx.WriteError("broken pipe"), id="broken off while writing"),
-        pytest.param(httpx.ReadError("reset"), id="reset"),
-        pytest.param(httpx.RemoteProtocolError("closed"), id="closed"),
-        pytest.param(httpx.DecodingError("not gzip"), id="garbled"),
+        json_response({"id": "lost-group", "groupSize": 10}),
+        json_response({"groupId": 7, "is": "lost-group"}),
+        json_response({"groupId": " ", "is": "lost-group"}),
+        json_response({"groupId": "..", "is": "lost-group"}),
+        json_response({"groupId": "lost-group\x07"}),
+        json_response(["lost-group"]),
+        httpx.Response(202, text="lost-group"),
+        httpx.Response(200, html="<html>\n<b>lost-group</b>"),
+        httpx.Response(200, text="lost-group" + "[" * 100_000),
     ],
+    ids=lambda answer: answer.text[:20],
 )
-def test_a_submission_of_unknown_outcome(
-    run_main: MainRunner, answer: httpx.Response | Exception
-) -> None:
-    """The error says that the group may exist and be charged, and it is not sent again."""
-    again = pytest.fail.Exception("sent again")
-    run = run_main(client=answering(answer, again))
+def test_an_answer_without_a_usable_group_id(play: Play, answer: httpx.Response) -> None:
+    """What was answered is shown on one line, for the id may be in it."""
+    run = play(submission=answer)
 
-    assert run.err.splitlines()[1:] == [MAY_EXIST]
-    assert run.status == 1
+    error, advice = run.err.splitlines()
+    assert "lost-group" in error
+    assert error.isprintable()
+    assert len(error) < 300
+    assert "may exist" in advice
+    assert (run.status, len(run.calls), run.command) == (1, 1, None)
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+def test_a_redirect(play: Play, status: int) -> None:
+    """The error says where it leads; nothing is sent there, least of all the key."""
+    answer = httpx.Response(status, headers={"Location": "https://elsewhere.example/group"})
+    run = play(submission=answer)
+
+    assert run.err.startswith(f"Error: HTTP {status} ")
+    assert "https://elsewhere.example/group" in run.err
+    assert [call.url.host for call in run.calls] == ["api.test"]
+
+
+def test_a_status_without_a_name(play: Play) -> None:
+    """An empty reason phrase leaves no gap."""
+    run = play(submission=httpx.Response(420, text="Slow.", extensions={"reason_phrase": b""}))
+
+    assert run.err.startswith("Error: HTTP 420: Slow.\n")
+
+
+def test_the_words_of_others_are_cleaned_and_cut(play: Play) -> None:
+    """They stay on one line of bearable length, and no control character is left in them."""
+    words = "\x1b[2J\u202e[red]No.\r\n[/red]\x9b" + "word " * 1000
+    run = play(submission=json_response({"error": {"message": words}}, 400))
+
+    error = run.err.splitlines()[0]
+    assert error.startswith("Error: HTTP 400 Bad Request: [2J[red]No. [/red]word word ")
+    assert error.endswith("...")
+    assert error.isprintable()
+    assert len(error) < 300
+
+
+# Requests of the user's own making
+
+
+def own_requests(*custom_ids: Any) -> str:
+    """Return code that replaces build_requests, as README.md tells to, by one with these ids."""
+    requests = requests_of(*["Why?"] * len(custom_ids))
+    for request, custom_id in zip(requests, custom_ids):
+        request["metadata"] = {"custom_id": custom_id}
+    return f"def build_requests(): return {requests!a}"
+
+
+def test_own_requests(play: Play) -> None:
+    """They are sent as they are, whatever else is in them."""
+    request = requests_of([{"type": "text", "text": "Why?"}])[0] | {"temperature": 0, "x": None}
+    run = play(listed("Success"), code=f"def build_requests(): return [{request!a}]")
+
+    assert run.sent == [request]
+    assert "  ✓ Group size: 1\n" in run.out
+    assert run.status == 0
 
 
 @pytest.mark.parametrize(
-    ("size", "shown"), [(10, "10"), (7, "7"), (None, "n/a"), ("ten", "n/a"), ([], "n/a")]
+    ("code", "rule"),
+    [
+        (own_requests(), "1 to 50"),
+        (own_requests(*(f"row-{number}" for number in range(51))), "1 to 50"),
+        (own_requests("a", None), "custom_id"),
+        (own_requests("a", 7), "custom_id"),
+        (own_requests("a", ["b"]), "custom_id"),
+        (own_requests("a", ""), "custom_id"),
+        (own_requests("a", "b", "a"), "custom_id"),
+        ("def build_requests(): return [{'messages': []}]", "custom_id"),
+        ("def build_requests(): return [{'metadata': None}]", "custom_id"),
+    ],
+    ids=["none", "51", "null", "number", "list", "empty", "repeated", "no metadata", "null data"],
 )
-def test_shows_the_group_size_that_the_api_tells(
-    run_main: MainRunner, size: object, shown: str
-) -> None:
+def test_own_requests_that_break_a_rule(play: Play, code: str, rule: str) -> None:
+    """One line says which rule is broken, and nothing is sent."""
+    run = play(code=code)
+
+    assert run.err.startswith("Error: ")
+    assert run.err.count("\n") == 1
+    assert rule in run.err
+    assert (run.status, run.calls) == (1, [])
+
+
+# What is shown of it
+
+
+@pytest.mark.parametrize(
+    ("size", "shown"), [(2, "2"), (7, "7"), (None, "n/a"), ("two", "n/a"), ([], "n/a")]
+)
+def test_shows_the_group_size_that_the_api_tells(play: Play, size: object, shown: str) -> None:
     """What is waited for is what was submitted, whatever size the API tells."""
-    created = httpx.Response(200, json={"groupId": "group", "groupSize": size})
-    done = [generation(each, i, "Success") for i, each in enumerate(sample.build_requests())]
-    run = run_main(client=answering(created, done[:7], done))
+    created = json_response({"groupId": "group", "groupSize": size})
+    answers = listed("Success"), listed("Success", "Success")
+    run = play(*answers, submission=created, NUM_REQUESTS=2, MAX_POLL_ATTEMPTS=2)
 
     assert f"  ✓ Group size: {shown}\n" in run.out
-    assert "7/10 (70%)" in run.out
+    assert "1/2 (50%)" in run.out
     assert run.status == 0
+
+
+@pytest.mark.parametrize("status", [200, 401, 500])
+def test_an_error_does_not_show_the_key(play: Play, status: int) -> None:
+    """Neither at the submission nor at a poll, though the API's own words have it."""
+    answer = json_response({"error": {"message": f"{API_KEY} is wrong"}}, status)
+
+    for run in (play(submission=answer), play(answer, MAX_POLL_ATTEMPTS=1)):
+        assert API_KEY not in run.out + run.err
+        assert run.status == 1
+
+
+def test_a_report_does_not_show_the_key(play: Play) -> None:
+    """Not even if it is in the questions, in the answers and in the reasons of failures."""
+    generations = listed("Success", "Failed")
+    generations[0]["response"]["choices"][0]["message"]["content"] = f"{API_KEY} it is."
+    generations[1]["stateMessage"] = f"{API_KEY} it is not."
+    questions = [f"{API_KEY}?", f"Is it {API_KEY}?"]
+    run = play(generations, NUM_REQUESTS=2, QUESTIONS=questions, MODEL_ID=API_KEY)
+
+    assert "it is not." in run.out
+    assert API_KEY not in run.out + run.err
+
+
+def test_a_key_given_as_a_group_id_is_not_shown(play: Play) -> None:
+    """It is taken for an id that the API does not know."""
+    run = play(httpx.Response(404), arguments=(API_KEY,))
+
+    assert "HTTP 404" in run.err
+    assert API_KEY not in run.out + run.err

@@ -1,34 +1,43 @@
 """Runs that end before their group does, and how the group is picked up again."""
 
+import asyncio
+import os
 import re
 import shlex
 import signal
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from conftest import MainRunner, Runner, answering, client_of, edited_sample, settings
-from mock_group_api import DONE, GROUP_ID, QUEUED, MockGroupApi, Stage, generation, stall
+from conftest import (
+    Play,
+    RunSample,
+    edited_sample,
+    environment,
+    listed,
+    pick_up_command,
+)
+from mock_group_api import DONE, GROUP_ID, QUEUED, MockGroupApi, json_response
+from network_faults import stall
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-import async_polling_example as sample
-
-PICK_UP = "This run ends before its group does. To pick the group up again:\n  uv run "
-
-
-def command_in(stderr: str) -> list[str]:
-    """Return the words of the command to pick the group up again, as a shell reads them."""
-    return shlex.split(stderr[stderr.index(PICK_UP) :].splitlines()[1])
+on_posix = pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals and shells")
+with_full_disk = pytest.mark.skipif(
+    not Path("/dev/full").exists(), reason="no device that is always full"
+)
 
 
-def test_the_attempts_run_out(run_sample: Runner) -> None:
+def test_the_attempts_run_out(run_sample: RunSample) -> None:
     """All that did finish is summarised, every other request has a row, and the command follows."""
-    with MockGroupApi([Stage(listed=6, succeeded=3, running=1)]) as api:
-        run = run_sample(api, MAX_POLL_ATTEMPTS=3)
+    with MockGroupApi([["Success"] * 3 + ["In Progress"] + ["Queued"] * 2]) as api:
+        run = run_sample(api, NUM_REQUESTS=8, MAX_POLL_ATTEMPTS=3)
 
-    assert re.findall(r"^  (req-\d+) +(.+?)  ", run.stdout, re.MULTILINE) == [
+    assert re.findall(r"(?m)^  (req-\d+) +(.+?)  ", run.stdout) == [
         ("req-001", "✓ Success"),
         ("req-002", "✓ Success"),
         ("req-003", "✓ Success"),
@@ -37,267 +46,408 @@ def test_the_attempts_run_out(run_sample: Runner) -> None:
         ("req-006", "Queued"),
         ("req-007", "Not listed"),
         ("req-008", "Not listed"),
-        ("req-009", "Not listed"),
-        ("req-010", "Not listed"),
     ]
-    assert "      Unfinished:     7\n" in run.stdout
-    assert "Generation complete!" not in run.stdout
+    assert "      Unfinished:     5\n" in run.stdout
+    assert "omplete" not in run.stdout.rpartition("Correlation")[2]
     assert len(api.poll_paths) == 3
-    assert command_in(run.stderr) == ["uv", "run", run.args[1], GROUP_ID]
+    assert pick_up_command(run.stderr) == ["uv", "run", run.args[1], GROUP_ID, "8"]
     assert run.returncode == 1
 
 
-@pytest.mark.parametrize("status", [400, 401, 402, 403, 410, 422])
-def test_a_poll_is_refused(run_main: MainRunner, status: int) -> None:
-    """The run stops at once: the error, then the command."""
-    created = httpx.Response(200, json={"groupId": GROUP_ID})
-    refusal = httpx.Response(status, json={"error": {"message": "No."}})
-    again = pytest.fail.Exception("polled again")
-    run = run_main(client=answering(created, [], refusal, again))
-
-    lines = run.err.splitlines()
-    assert re.fullmatch(rf"Error: HTTP {status} .*: No\.", lines[0])
-    assert command_in(run.err)[-1] == GROUP_ID
-    assert len(lines) == 4
-    assert "GROUP GENERATION SUMMARY" not in run.out
-    assert run.status == 1
+# The command that picks the group up
 
 
-@pytest.mark.parametrize("sent_signal", [signal.SIGINT, signal.SIGTERM])
-def test_interrupted_while_polling(tmp_path: Path, sent_signal: int) -> None:
-    """Ctrl-C, or being told to end, leaves the command and no traceback, and status 130."""
-    with (
-        MockGroupApi([QUEUED]) as api,
-        start(tmp_path, api, POLL_INTERVAL_SECONDS=600) as run,
-    ):
-        read_until(run, "  [  1]")
-        run.send_signal(sent_signal)
-        stderr = rest_of(run)
+def test_the_command_picks_the_group_up(run_sample: RunSample) -> None:
+    """What one run prints to stderr is what the next one is run with."""
+    with MockGroupApi([["Success"], DONE]) as api:
+        first = run_sample(api, NUM_REQUESTS=3, MAX_POLL_ATTEMPTS=1)
+        command = pick_up_command(first.stderr)
+        assert command
+        second = run_sample(api, *command[3:])
 
-    assert stderr.startswith(f"Stopped.\n{PICK_UP}")
-    assert command_in(stderr)[-1] == GROUP_ID
-    assert stderr.count("\n") == 3
-    assert run.returncode == 130
+    assert len(api.submissions) == 1
+    assert "Generation complete!" in second.stdout
+    assert (second.returncode, second.stderr) == (0, "")
 
 
-def test_interrupted_while_submitting(tmp_path: Path) -> None:
-    """There is no id to pick up yet, but there may be a group."""
-    with MockGroupApi(submission=stall) as api, start(tmp_path, api) as run:
-        read_until(run, "Submitting to Group API...")
-        while not api.submissions:
-            pass
-        run.send_signal(signal.SIGINT)
-        stderr = rest_of(run)
+def test_the_command_without_a_size(play: Play) -> None:
+    """A run that was not told the size hands on the id alone."""
+    first = play([], arguments=("group",), MAX_POLL_ATTEMPTS=1)
+    assert first.command
+    second = play(listed("Success"), arguments=tuple(first.command[3:]))
 
-    assert stderr.startswith("Stopped.")
-    assert "The group may exist all the same, and be charged" in stderr
-    assert "Traceback" not in stderr
-    assert run.returncode == 130
+    assert first.command[3:] == ["group"]
+    assert second.status == 0
 
 
-def test_a_reader_that_goes_away(tmp_path: Path) -> None:
-    """`... | head` ends without a traceback, and with the command: the group is paid for."""
-    with (
-        MockGroupApi([QUEUED]) as api,
-        start(tmp_path, api, POLL_INTERVAL_SECONDS=0.1) as run,
-    ):
-        read_until(run, "  [  1]")
-        assert run.stdout
-        run.stdout.close()
-        stderr = rest_of(run)
-
-    assert stderr.startswith(PICK_UP)
-    assert command_in(stderr)[-1] == GROUP_ID
-    assert stderr.count("\n") == 2
-    assert run.returncode == 1
-
-
-def test_a_reader_that_goes_away_from_the_summary(
-    run_main: MainRunner, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """When the group is complete, nothing is left to say."""
-
-    def print_to_nobody(_: object) -> None:
-        raise SystemExit(1)  # As rich's console does on a broken pipe
-
-    monkeypatch.setattr(sample, "print_answers", print_to_nobody)
-    done = [generation(each, i, "Success") for i, each in enumerate(sample.build_requests())]
-    run = run_main("group", client=answering(done))
-
-    assert (run.status, run.err) == (1, "")
-
-
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
-def test_a_full_disk(tmp_path: Path) -> None:
-    """A report that cannot be written is an error and no traceback, before anything is sent."""
-    with MockGroupApi() as api, open("/dev/full", "w", encoding="utf-8") as full:
+def test_the_command_names_the_script_as_it_was_run(tmp_path: Path) -> None:
+    """Its path is that of the first command, and quoted if need be."""
+    (tmp_path / "my scripts").mkdir()
+    edited_sample(tmp_path / "my scripts", MAX_POLL_ATTEMPTS=1)
+    script = os.path.join("my scripts", "async_polling_example.py")
+    with MockGroupApi([QUEUED]) as api:
         run = subprocess.run(
-            [sys.executable, str(edited_sample(tmp_path))],
-            env=settings(api.url),
-            stdout=full,
-            stderr=subprocess.PIPE,
+            [sys.executable, script, GROUP_ID, "10"],
+            cwd=tmp_path,
+            env=environment(api.url),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
             encoding="utf-8",
-            check=False,
+            timeout=30,
         )
 
-    assert run.stderr.startswith("Error: [Errno 28] ")
-    assert "Traceback" not in run.stderr
-    assert api.headers == []
+    quoted = f'"{script}"' if os.name == "nt" else shlex.quote(script)
+    assert f"\n  uv run {quoted} {GROUP_ID} 10\n" in run.stderr
+
+
+@on_posix
+@pytest.mark.parametrize(
+    "group_id",
+    ["-starts-with-a-dash", "--help", "a b", "it's; rm -rf ~ #", "$(reboot)", "ünïcödé", "*", "é~"],
+)
+def test_the_command_suits_odd_ids(play: Play, group_id: str) -> None:
+    """Whatever the id is made of, the command hands on that id and nothing else."""
+    created = httpx.Response(200, json={"groupId": group_id, "groupSize": 1})
+    first = play([], submission=created, NUM_REQUESTS=1, MAX_POLL_ATTEMPTS=1)
+    assert first.command
+    second = play(listed("Success"), arguments=tuple(first.command[3:]))
+
+    assert first.command[-2:] == [group_id, "1"]
+    assert [call.url for call in second.calls] == [first.polls[0].url]
+
+
+def test_the_command_is_on_one_line_however_long(play: Play) -> None:
+    """It can be copied whole."""
+    created = httpx.Response(200, json={"groupId": "long-" * 50, "groupSize": 1})
+    run = play([], submission=created, NUM_REQUESTS=1, MAX_POLL_ATTEMPTS=1)
+
+    assert run.command
+    assert run.command[-2:] == ["long-" * 50, "1"]
 
 
 # Picking up
 
 
-def test_picks_a_group_up(run_sample: Runner) -> None:
-    """It submits nothing; the questions and the number to wait for come from the API's list."""
-    requests = sample.build_requests()[:3]
-    with MockGroupApi([Stage(), Stage(succeeded=4, running=6), DONE], requests=requests) as api:
-        run = run_sample(api, GROUP_ID, NUM_REQUESTS=50, MODEL_ID='"of another run"')
+def test_picks_a_group_up(play: Play) -> None:
+    """It submits nothing; the questions come from the API's list, the size from the command."""
+    answers = listed("Success"), listed("Success", "Success")
+    run = play(*answers, arguments=("group", "2"), QUESTIONS=["Another?"])
 
-    assert api.submissions == []
-    assert api.poll_paths == [f"/v1/async/group/{GROUP_ID}/generations"] * 3
-    assert run.stdout.splitlines()[4:12] == [
-        "  Configuration:",
-        f"    • Group to pick up: {GROUP_ID}",
-        "    • Poll interval: 0.01s",
-        "",
-        "  Polling for Results",
-        "  -----------------------",
-        "",
-        f"  [  1] |{'░' * 30}| 0/3 (0%) (⏳ 0 running, 3 queued)",
-    ]
-    assert "  [  2] |██████████░░░░░░░░░░░░░░░░░░░░| 1/3 (33%) (⏳ 2 running" in run.stdout
-    assert "  req-003    ✓ Success  Name one planet in our so...   Mars is" in run.stdout
-    assert "Total wall-clock time:        n/a" in run.stdout
-    assert "Generation complete!" in run.stdout
-    assert (run.returncode, run.stderr) == (0, "")
+    assert [str(call.url) for call in run.calls] == [
+        "http://api.test/v1/async/group/group/generations"
+    ] * 2
+    assert "    • Group to pick up: group\n" in run.out
+    assert "Submitting" not in run.out
+    assert "  req-002    ✓ Success  What is 2 + 2?                 2 + 2 equals 4." in run.rows
+    assert re.search(r"Total wall-clock time: +n/a\n", run.out)
+    assert "Generation complete!" in run.out
+    assert (run.status, run.err) == (0, "")
 
 
-def test_the_command_picks_the_group_up(run_sample: Runner) -> None:
-    """What one run prints to stderr is what the next one is run with."""
-    with MockGroupApi([Stage(succeeded=3), DONE]) as api:
-        first = run_sample(api, MAX_POLL_ATTEMPTS=1)
-        arguments = command_in(first.stderr)[3:]
-        second = run_sample(api, *arguments)
+def test_picks_a_group_up_without_its_size(play: Play) -> None:
+    """The run ends when all that is listed is final, and says that it is no more than that."""
+    run = play(listed("Queued", *["Success"] * 4), listed(*["Success"] * 5), arguments=("group",))
 
-    assert len(api.submissions) == 1
-    assert second.returncode == 0
+    assert "All 5 listed requests are complete." in run.out
+    assert "Generation complete!" not in run.out
+    assert (run.status, len(run.polls), run.command) == (0, 2, None)
 
 
-@pytest.mark.parametrize(
-    "group_id",
-    ["-starts-with-a-dash", "a b", "it's; rm -rf ~ #", "$(reboot)", "ünïcödé", "*"],
-)
-def test_the_command_suits_odd_ids(
-    run_main: MainRunner, monkeypatch: pytest.MonkeyPatch, group_id: str
-) -> None:
-    """Whatever the id is made of, the command hands on that id and nothing else."""
-    monkeypatch.setattr(sample, "MAX_POLL_ATTEMPTS", 1)
-    paths: list[str] = []
-
-    def handler(request: httpx.Request) -> httpx.Response:
-        paths.append(request.url.path)
-        return httpx.Response(200, json={"groupId": group_id, "generations": []})
-
-    first = run_main(client=client_of(handler))
-    run_main(*command_in(first.err)[3:], client=client_of(handler))
-
-    assert paths[1:] == [f"/v1/async/group/{group_id}/generations"] * 2
-
-
-@pytest.mark.parametrize("group_id", ["\x1b[2Jab", "a\nb\x7f", "\u202egpj", "tab\there"])
-def test_the_command_holds_no_control_characters(
-    run_main: MainRunner, monkeypatch: pytest.MonkeyPatch, group_id: str
-) -> None:
-    """They stand there as escapes, which bash turns back into what they are."""
-    monkeypatch.setattr(sample, "MAX_POLL_ATTEMPTS", 1)
-    created = httpx.Response(200, json={"groupId": group_id})
-    run = run_main(client=answering(created, []))
-
-    assert all(line.isprintable() for line in (run.out + run.err).splitlines())
-    command = run.err.splitlines()[-1]
-    echoed = subprocess.run(
-        ["bash", "-c", f"printf %s {command.split()[-1]}"], capture_output=True, check=True
-    )
-    assert echoed.stdout.decode() == group_id
-
-
-def test_an_empty_list_is_never_complete(
-    run_main: MainRunner, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A group of which nothing is ever listed ends with an error that asks for the id."""
-    monkeypatch.setattr(sample, "MAX_POLL_ATTEMPTS", 3)
-    run = run_main("group", client=answering([]))
-
-    assert run.out.count("0/0 (0%)") == 3
-    assert run.err.startswith("Error: The API has listed nothing in this group.\n")
-    assert command_in(run.err)[-1] == "group"
-    assert run.status == 1
-
-
-def test_a_group_that_grows_while_it_is_polled(run_main: MainRunner) -> None:
-    """The number to wait for is that of the longest list so far."""
-    requests = sample.build_requests()
-    done = [generation(each, i, "Success") for i, each in enumerate(requests)]
-    running = generation(requests[0], 0, "In Progress")
-    run = run_main("group", client=answering([running], [running, *done[1:4]], done[:4]))
+def test_a_group_that_grows_while_it_is_polled(play: Play) -> None:
+    """Without a size the number to wait for is that of the longest list so far."""
+    lists = listed("Queued"), listed("Queued", *["Success"] * 3), listed(*["Success"] * 4)
+    run = play(*lists, arguments=("group",), MAX_POLL_ATTEMPTS=3)
 
     assert re.findall(r"\d/\d \(\d+%\)", run.out) == ["0/1 (0%)", "3/4 (75%)", "4/4 (100%)"]
     assert run.status == 0
 
 
+def test_an_empty_list_is_never_complete(play: Play) -> None:
+    """A group of which nothing is ever listed ends with an error, and no empty report."""
+    run = play([], arguments=("group",), MAX_POLL_ATTEMPTS=3)
+
+    assert run.out.count("0/0 (0%)") == 3
+    assert "GROUP GENERATION SUMMARY" not in run.out
+    assert run.err.startswith("Error: ")
+    assert run.command
+    assert run.status == 1
+
+
 @pytest.mark.parametrize(
-    ("states", "status"),
+    ("states", "status", "complete"),
     [
-        pytest.param(["Success", "Success"], 0, id="all succeeded"),
-        pytest.param(["Success", "Failed"], 1, id="one failed"),
-        pytest.param(["Success", "Queued"], 1, id="one is not finished"),
-        pytest.param(["Success", "Expired"], 1, id="one is in a state of its own"),
+        (["Success", "Success"], 0, True),
+        (["Success", "Failed"], 1, True),
+        (["Failed", "Failed"], 1, True),
+        (["Success", "Queued"], 1, False),
+        (["Success", "Expired"], 1, False),
+        (["Success"], 1, False),
     ],
+    ids=lambda value: ", ".join(value) if isinstance(value, list) else "",
 )
-def test_exit_status(
-    run_main: MainRunner, monkeypatch: pytest.MonkeyPatch, states: list[str], status: int
-) -> None:
-    """It is 0 only if every request succeeded."""
-    monkeypatch.setattr(sample, "MAX_POLL_ATTEMPTS", 1)
-    requests: list[Any] = sample.build_requests()
-    listed = [generation(requests[i], i, state) for i, state in enumerate(states)]
-    run = run_main("group", client=answering(listed))
+def test_exit_status(play: Play, states: list[str], status: int, complete: bool) -> None:
+    """It is 0 only if every request succeeded; a group that is complete needs no command."""
+    run = play(listed(*states), arguments=("group", "2"), MAX_POLL_ATTEMPTS=1)
 
     assert run.status == status
+    assert ("Generation complete!" in run.out) == complete
+    assert (run.command is None) == complete
 
 
-def test_polls_the_group_that_it_was_given() -> None:
-    """The id goes into the path of the poll as it is."""
-    paths: list[str] = []
+# Signals
 
-    def handler(request: httpx.Request) -> httpx.Response:
-        paths.append(request.url.path)
-        return httpx.Response(200, json={"generations": []})
-
-    sample.fetch_results(client_of(handler), GROUP_ID)
-
-    assert paths == [f"/v1/async/group/{GROUP_ID}/generations"]
-
-
-def start(folder: Path, api: MockGroupApi, **constants: object) -> "subprocess.Popen[str]":
-    return subprocess.Popen(
-        [sys.executable, str(edited_sample(folder, **constants))],
-        env=settings(api.url),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        encoding="utf-8",
-    )
+# Code that does something when words are about to be printed, before each of them is
+ON_WORDS = """
+import io, os, signal
+class Watched(io.TextIOWrapper):
+    def write(self, text):
+        if WORDS in text:
+            ACTION
+        return super().write(text)
+sys.stdout = Watched(sys.stdout.detach(), "utf-8", newline="\\n")
+"""
 
 
-def read_until(run: "subprocess.Popen[str]", words: str) -> None:
-    """Read lines of the run's stdout up to the one that has words in it."""
-    assert run.stdout
-    assert any(words in line for line in iter(run.stdout.readline, "")), f"{words!r} did not come"
+def on_words(words: str, action: str) -> str:
+    return ON_WORDS.replace("WORDS", ascii(words)).replace("ACTION", action)
 
 
-def rest_of(run: "subprocess.Popen[str]") -> str:
-    assert run.stderr
-    stderr = run.stderr.read()
-    run.wait(timeout=30)
-    return stderr
+def tell_to_stop(number: signal.Signals) -> Callable[[httpx.Request], list[Any]]:
+    """Return an answer that never comes, because a signal does."""
+
+    def answer(_: httpx.Request) -> list[Any]:
+        signal.raise_signal(number)
+        return []
+
+    return answer
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_stopped_during_a_poll(play: Play, number: signal.Signals) -> None:
+    """Ctrl-C, or being told to end, leaves the command and no traceback."""
+    run = play(tell_to_stop(number), NUM_REQUESTS=2)
+
+    assert "Traceback" not in run.err
+    assert run.command
+    assert run.command[-2:] == ["group", "2"]
+    assert (run.status, len(run.polls)) == (130, 1)
+
+
+def test_stopped_during_the_submission(play: Play) -> None:
+    """There is no id to pick up yet, but there may be a group."""
+    run = play(submission=tell_to_stop(signal.SIGINT))
+
+    assert "may exist" in run.err
+    assert "Traceback" not in run.err
+    assert (run.status, run.command, len(run.calls)) == (130, None, 1)
+
+
+@pytest.mark.parametrize(
+    "words", ["Group created", "[  1]", "GROUP GENERATION SUMMARY", "Token Usage", "complete!"]
+)
+def test_stopped_while_something_is_printed(play: Play, words: str) -> None:
+    """The group counts as seen only when its report is out."""
+    code = on_words(words, "signal.raise_signal(signal.SIGINT)")
+    run = play(listed("Success", "Success"), NUM_REQUESTS=2, code=code)
+
+    assert "Traceback" not in run.err
+    assert run.command
+    assert run.command[-2:] == ["group", "2"]
+    assert run.status == 130
+
+
+@contextmanager
+def started(script: Path, api: MockGroupApi, **more: str) -> Iterator["subprocess.Popen[str]"]:
+    """Start script like a terminal's job, which heeds Ctrl-C; kill it if it is left running."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # Ignored, it is inherited.
+    try:
+        process = subprocess.Popen(
+            [sys.executable, str(script)],
+            env=environment(api.url, **more),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            encoding="utf-8",
+        )
+    finally:
+        signal.signal(signal.SIGINT, before)
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+class Signaller:
+    """An answer after whose start a process gets signals; unless another is given it never ends."""
+
+    process: "subprocess.Popen[str]"
+
+    def __init__(
+        self,
+        *numbers: signal.Signals,
+        seconds_before: float = 0.05,  # Enough for the process to wait
+        seconds_between: float = 0,
+        answer: ASGIApp = stall,
+    ) -> None:
+        self.numbers = numbers
+        self.seconds_before = seconds_before
+        self.seconds_between = seconds_between
+        self.answer = answer
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        loop, seconds = asyncio.get_running_loop(), self.seconds_before
+        for number in self.numbers:
+            loop.call_later(seconds, self.process.send_signal, number)
+            seconds += self.seconds_between
+        await self.answer(scope, receive, send)
+
+
+def rest_of(process: "subprocess.Popen[str]") -> tuple[str, str]:
+    """Return what it prints to its end on stdout and stderr."""
+    try:
+        return process.communicate(timeout=30)
+    except subprocess.TimeoutExpired as expired:
+        process.kill()
+        stdout, stderr = process.communicate()
+        pytest.fail(f"It did not end ({expired}). Output: {stdout}\nErrors: {stderr}")
+
+
+@on_posix
+@pytest.mark.parametrize(
+    ("numbers", "seconds_between"),
+    [
+        ((signal.SIGINT, signal.SIGTERM), 0),
+        ((signal.SIGINT, signal.SIGTERM), 0.001),
+        ((signal.SIGTERM, signal.SIGINT), 0),
+        ((signal.SIGTERM, signal.SIGINT), 0.003),
+        ((signal.SIGINT, signal.SIGINT), 0),
+        ((signal.SIGINT, signal.SIGINT, signal.SIGTERM, signal.SIGTERM), 0.002),
+    ],
+)
+def test_signals_within_milliseconds(
+    tmp_path: Path, numbers: tuple[signal.Signals, ...], seconds_between: float
+) -> None:
+    """`timeout 60 uv run ...` sends two, and Ctrl-C comes on top: the last words are whole."""
+    signaller = Signaller(*numbers, seconds_between=seconds_between)
+    script = edited_sample(tmp_path, NUM_REQUESTS=2, MAX_POLL_ATTEMPTS=9)
+    with MockGroupApi([QUEUED, signaller]) as api, started(script, api) as process:
+        signaller.process = process
+        stdout, stderr = rest_of(process)
+
+    assert "  [  1] " in stdout
+    assert "Traceback" not in stderr
+    assert pick_up_command(stderr) == ["uv", "run", str(script), GROUP_ID, "2"]
+    assert process.returncode == 130
+
+
+@on_posix
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_stopped_during_a_pause(tmp_path: Path, number: signal.Signals) -> None:
+    """Nobody waits for the next poll."""
+    nothing_yet = json_response({"generations": []})
+    signaller = Signaller(number, seconds_before=0.2, answer=nothing_yet)
+    script = edited_sample(tmp_path, NUM_REQUESTS=2, POLL_INTERVAL_SECONDS=600)
+    with MockGroupApi([signaller]) as api, started(script, api) as process:
+        signaller.process = process
+        stdout, stderr = rest_of(process)
+
+    assert "  [  1] " in stdout
+    assert pick_up_command(stderr)
+    assert "Traceback" not in stderr
+    assert process.returncode == 130
+
+
+@on_posix
+def test_stopped_while_the_api_takes_its_time_to_accept(tmp_path: Path) -> None:
+    """No group is known, but there may be one."""
+    signaller = Signaller(signal.SIGTERM, signal.SIGINT)
+    script = edited_sample(tmp_path)
+    with MockGroupApi(submission=signaller) as api, started(script, api) as process:
+        signaller.process = process
+        stderr = rest_of(process)[1]
+
+    assert "may exist" in stderr
+    assert "Traceback" not in stderr
+    assert pick_up_command(stderr) is None
+    assert process.returncode == 130
+
+
+# A report that cannot be written, or is not reached
+
+
+@on_posix
+@pytest.mark.parametrize("lines", [3, 22, 40])
+def test_a_reader_that_goes_away(tmp_path: Path, lines: int) -> None:
+    """`... | head` ends quietly: no traceback, and no complaint of the interpreter's."""
+    script = edited_sample(tmp_path, NUM_REQUESTS=2, MAX_POLL_ATTEMPTS=20)
+    with MockGroupApi([QUEUED] * 9 + [DONE]) as api:
+        run = subprocess.run(
+            ["/bin/sh", "-c", f'"$0" "$1" | head -n {lines}', sys.executable, str(script)],
+            env=environment(api.url, PATH="/bin:/usr/bin"),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            encoding="utf-8",
+            timeout=30,
+        )
+
+    assert run.stdout.count("\n") == lines
+    for words in ("Traceback", "Error", "Exception"):
+        assert words not in run.stderr
+
+
+@with_full_disk
+def test_a_disk_that_is_full_from_the_start(tmp_path: Path) -> None:
+    """It is an error and no traceback, before anything is sent."""
+    script = edited_sample(tmp_path)
+    with MockGroupApi() as api, open("/dev/full", "w", encoding="utf-8") as full:
+        run = subprocess.run(
+            [sys.executable, str(script)],
+            env=environment(api.url),
+            stdin=subprocess.DEVNULL,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            encoding="utf-8",
+            timeout=30,
+        )
+
+    assert run.stderr.startswith("Error: [Errno 28] ")
+    assert run.stderr.count("\n") == 1
+    assert run.returncode == 1
+    assert api.headers == []
+
+
+@with_full_disk
+@pytest.mark.parametrize("words", ["[  1]", "Token Usage", "complete!"])
+def test_a_disk_that_is_full_later(run_sample: RunSample, words: str) -> None:
+    """The error is told, then the command: what was paid for is not seen yet."""
+    code = on_words(words, 'os.dup2(os.open("/dev/full", os.O_WRONLY), 1)')
+    with MockGroupApi([DONE]) as api:
+        run = run_sample(api, NUM_REQUESTS=2, code=code)
+
+    assert run.stderr.startswith("Error: [Errno 28] ")
+    assert "Traceback" not in run.stderr
+    assert "Exception ignored" not in run.stderr
+    command = pick_up_command(run.stderr)
+    assert command
+    assert command[-2:] == [GROUP_ID, "2"]
+    assert run.returncode == 1
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        ("raise LookupError('a mistake of mine')", "a mistake of mine"),
+        ("open('/no/such/folder/answers.json', 'w')", "/no/such/folder/answers.json"),
+    ],
+    ids=["a mistake", "a file"],
+)
+def test_code_of_the_users_own_that_fails(run_sample: RunSample, code: str, words: str) -> None:
+    """What goes wrong after the last poll is told, and the answers are not lost."""
+    with MockGroupApi([DONE]) as api:
+        run = run_sample(api, NUM_REQUESTS=2, code=f"def correlate(*_): {code}")
+
+    assert words in run.stderr
+    assert "another exception" not in run.stderr
+    assert (pick_up_command(run.stderr) or [])[-2:] == [GROUP_ID, "2"]
+    assert run.returncode == 1
