@@ -143,7 +143,7 @@ def correlate(requests: list[Any], results: list[Result]) -> list[Result]:
     questions = dict(read_request(request) for request in requests)
     listed = {result.custom_id for result in results}
     unlisted = [Result(each, "Not listed", None) for each in questions if each not in listed]
-    rows = results + unlisted[: max(0, len(requests) - len(results))]  # Listed ids may be missing.
+    rows = results + unlisted[: max(0, len(requests) - len(results))]  # Some may lack their id.
     rows = [row._replace(question=questions.get(row.custom_id, row.question)) for row in rows]
     order = {custom_id: position for position, custom_id in enumerate(questions)}
     return sorted(rows, key=lambda row: (order.get(row.custom_id, len(order)), row.custom_id or ""))
@@ -190,7 +190,7 @@ def get_path(value: Any, kind: type, *path: str | int) -> Any:
 
 def find_mistake(requests: list[Any]) -> str | None:  # None if they may be submitted
     if not 1 <= len(requests) <= 50:
-        return f"A group must have 1 to 50 requests, not {len(requests)}: check NUM_REQUESTS."
+        return f"NUM_REQUESTS must be 1 to 50: build_requests returned {len(requests)} requests."
     if len({read_request(request)[0] for request in requests} - {None, ""}) < len(requests):
         return "Each request needs a metadata.custom_id of its own: a string that is not empty."
     return None
@@ -259,8 +259,9 @@ def print_heading(title: str, end: str = "") -> None:
 
 
 def print_metric(width: int, label: str, value: float | None, spec: str, unit: str = "") -> None:
-    figure, unit = ("n/a", "") if value is None else (format(value, spec), unit)
-    print_line("      ", label, (figure.rjust(width - len(label)), "bold"), unit)
+    figure, unit = ("n/a", "") if value is None else (f"{value:{spec}}", unit)
+    figure = figure.rjust(min(width, console.width - 12) - len(label))
+    print_line("      ", label, (figure, "bold"), unit)
 
 
 def print_start(requests: list[Any], *settings: str) -> None:
@@ -355,7 +356,7 @@ def print_answers(results: list[Result]) -> None:
     status_width = 12 if count_final(results)[0] < len(results) else 10
     rest = max(8, console.width - id_width - status_width - 5)
     widths = (id_width, status_width, rest - min(25, rest // 2), min(25, rest // 2))
-    titles = ("ID", "Status", "Question", "Response")
+    titles = [each[:width] for each, width in zip(("ID", "Status", "Question", "Response"), widths)]
     table = Table(*titles, box=None, padding=(0, 1, 0, 0), pad_edge=False)
     table.add_row(*("-" * width for width in widths), style="dim")
     statuses = {"Success": Text("✓ Success", "green"), "Failed": Text("✗ Failed", "red")}
@@ -414,9 +415,8 @@ def explain(error: httpx.HTTPError) -> tuple[str, str]:
 def print_pick_up_command(group_id: str, size: int | None) -> None:
     words = ["uv", "run", sys.argv[0], "--" * group_id.startswith("-"), group_id, str(size or "")]
     join = subprocess.list2cmdline if os.name == "nt" else shlex.join
-    command = clean(join([word for word in words if word]))
-    print("\nTo see the rest of the group, run this with the same uv options:", file=sys.stderr)
-    print(f"  {command}", file=sys.stderr)
+    command = join([word for word in words if word])
+    print(f"\nTo see the rest, run this with the same uv options:\n  {command}", file=sys.stderr)
 
 
 def parse_command_line() -> tuple[str | None, int | None]:
@@ -487,7 +487,7 @@ def main() -> int:  # 0 if every request succeeded, 130 after Ctrl-C or SIGTERM,
         return print_error(str(error))
     finally:
         if group_id and not complete:
-            print_pick_up_command(group_id, group_size)
+            print_pick_up_command(clean(group_id), group_size)
 
 
 if __name__ == "__main__":

@@ -186,9 +186,9 @@ def test_a_csv_in_and_out(tmp_path: Path) -> None:
         ended = run(edited(tmp_path, *recipes, imports="import csv\n"), api)
 
     assert (ended.returncode, ended.stderr) == (0, "")
-    assert (tmp_path / "answers.csv").read_text(encoding="utf-8").splitlines() == [
-        "id,question,answer",
-        *(f"row-{i},{text},You asked: {text}" for i, text in enumerate(reviews, start=1)),
+    assert (tmp_path / "answers.csv").read_text(encoding="utf-8-sig").splitlines() == [
+        "custom_id,state,question,answer,failure_reason",
+        *(f"row-{i:03},Success,{text},You asked: {text}," for i, text in enumerate(reviews, 1)),
     ]
     assert [each["max_tokens"] for each in api.submissions[0]["requests"]] == [20] * 12
 
@@ -220,7 +220,7 @@ def test_json_answers(tmp_path: Path) -> None:
     with MockGroupApi([DONE], answers={"req-001": "Paris, of course."}) as api:
         ended = run(edited(tmp_path, *recipes, imports="import json\n"), api)
 
-    assert "    req-001: No JSON: Paris, of course.\n" in re.sub(" +\n", "\n", ended.stdout)
+    assert "    req-001: Not JSON: Paris, of course.\n" in re.sub(" +\n", "\n", ended.stdout)
     assert ended.stdout.count("✗ Failed") == 1
     assert "✓ Success" in ended.stdout
     assert ended.returncode == 1
@@ -264,7 +264,7 @@ def test_the_api_half_in_a_program_of_its_own(tmp_path: Path) -> None:
         "not there yet: HTTP 404",
         "timed out",
         "connection failed",
-        "To see the rest of the group, run this ",
+        "To see the rest, run this ",
         "/v1/async/group/chat/completions",
         "INFERENCE_BASE_URL",
         "# Terminal output",
