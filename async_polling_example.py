@@ -94,7 +94,7 @@ def submit_group(client: httpx.Client, requests: list[Any]) -> tuple[str, int | 
     response = client.post("/v1/async/group/chat/completions", json={"requests": requests})
     response.raise_for_status()
     group_id = get_path(response, str, "groupId") or ""
-    if not (group_id.strip(" .") and group_id.isprintable()):
+    if group_id in {"", " ", ".", ".."} or not group_id.isprintable():
         raise httpx.DecodingError(f"HTTP {response.status_code} without a groupId: {response.text}")
     return group_id, get_path(response, int, "groupSize")
 

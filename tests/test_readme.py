@@ -36,19 +36,14 @@ def without_the_clock(report: str) -> list[str]:
     return [re.sub(clock, r"\1 #", line).rstrip() for line in report.strip("\n").splitlines()]
 
 
-def test_the_sample_output_is_what_a_run_prints_as_shipped(run_sample: RunSample) -> None:
-    """Every line is the script's own, the wall-clock figures aside."""
+def test_sample_output_and_constants_as_shipped(run_sample: RunSample) -> None:
+    """They are the script's own, and 120 polls every 2 seconds are the 4 minutes of the text."""
+    constants = block("python", "MAX_POLL_ATTEMPTS")
     with MockGroupApi() as api:
         run = run_sample(api)
 
     printed = run.stdout.replace("Poll interval: 0.01s", "Poll interval: 2s")
     assert without_the_clock(block("", "=====")) == without_the_clock(printed)
-
-
-def test_the_constants_are_those_of_the_script_as_shipped() -> None:
-    """The block has the script's four lines, and 120 polls every 2 seconds are the 4 minutes."""
-    constants = block("python", "MAX_POLL_ATTEMPTS")
-
     assert constants in SCRIPT
     assert re.findall(r"= (\d+) ", constants) == ["10", "2", "120"]
     assert "A run polls for 4 minutes" in README
