@@ -115,8 +115,8 @@ def poll_group(
 ) -> Iterator[tuple[list[Result], str]]:
     """Poll until every result is final, at most MAX_POLL_ATTEMPTS times.
 
-    After each poll, yields the results so far and, if it failed, why (else ""). If group_size is
-    None, all that is listed must be final. Raises httpx.HTTPStatusError if polling cannot help.
+    After each poll, yields the results so far and why the poll failed ("" if not). If group_size is
+    None, all that is listed must be final. Raises httpx.HTTPStatusError if retrying cannot help.
     """
     results: list[Result] = []
     for attempt in range(1, MAX_POLL_ATTEMPTS + 1):
@@ -143,14 +143,14 @@ def correlate(requests: list[Any], results: list[Result]) -> list[Result]:
     questions = dict(read_request(request) for request in requests)
     listed = {result.custom_id for result in results}
     unlisted = [Result(each, "Not listed", None) for each in questions if each not in listed]
-    rows = results + unlisted[: max(0, len(requests) - len(results))]  # Some may lack their id.
+    rows = results + unlisted[: max(0, len(requests) - len(results))]  # Listed ones may lack an id.
     rows = [row._replace(question=questions.get(row.custom_id, row.question)) for row in rows]
     order = {custom_id: position for position, custom_id in enumerate(questions)}
     return sorted(rows, key=lambda row: (order.get(row.custom_id, len(order)), row.custom_id or ""))
 
 
 def parse_generation(generation: Any) -> Result:
-    """Return what a generation tells; any of its fields may be missing, null or malformed."""
+    """Return what a generation says; any of its fields may be missing, null or malformed."""
     custom_id, question = read_request(get_path(generation, dict, "request"))
     state = get_path(generation, str, "state")
     answer = get_path(generation, str, "response", "choices", 0, "message", "content")
@@ -190,7 +190,7 @@ def get_path(value: Any, kind: type, *path: str | int) -> Any:
 
 def find_mistake(requests: list[Any]) -> str | None:  # None if they may be submitted
     if not 1 <= len(requests) <= 50:
-        return f"NUM_REQUESTS must be 1 to 50: build_requests returned {len(requests)} requests."
+        return f"A group has 1 to 50 requests: NUM_REQUESTS or build_requests gave {len(requests)}."
     if len({read_request(request)[0] for request in requests} - {None, ""}) < len(requests):
         return "Each request needs a metadata.custom_id of its own: a string that is not empty."
     return None
@@ -225,7 +225,7 @@ ADVICE = {
 }
 # Control characters, marks that change the direction of text, and lone surrogates.
 UNSAFE = re.compile("[\0-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-# Text that others wrote is printed as it is: rich must not see [markup] or :emoji: in it.
+# Text that others wrote is printed as is: rich must not see [markup] or :emoji: in it.
 terminal_width = max(40, min(80, shutil.get_terminal_size().columns))
 console = Console(width=terminal_width, markup=False, emoji=False, highlight=False)
 errors = Console(width=terminal_width, markup=False, emoji=False, highlight=False, stderr=True)
@@ -300,7 +300,7 @@ def format_poll(attempt: int, results: list[Result], problem: str, group_size: i
         problem = f"⏳ {running} running, {queued} queued"
     note = f" ({problem})" if problem else ""
     start, end = f"  [{attempt:>3}] |", f"| {done}/{total} ({100 * done // max(1, total)}%){note}"
-    bar_width = max(4, min(30, console.width - 50))  # It leaves room for the longest line.
+    bar_width = max(4, min(30, console.width - 50))  # Leaves room for the longest line
     bar = format_bar(bar_width, total, succeeded, failed, mark="█")
     return Text.assemble(start, bar, clean(end, console.width - len(start) - bar_width))
 
@@ -422,7 +422,7 @@ def print_pick_up_command(group_id: str, size: int | None) -> None:
 def parse_command_line() -> tuple[str | None, int | None]:
     parser = ArgumentParser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
     parser.add_argument("GROUP_ID", nargs="?", help="the group to pick up")
-    parser.add_argument("SIZE", nargs="?", type=int, help="the number of its requests, 1 to 50")
+    parser.add_argument("SIZE", nargs="?", type=int, help="its number of requests, 1 to 50")
     arguments = parser.parse_args()
     if arguments.GROUP_ID in {"", " ", ".", ".."} or arguments.SIZE not in {None, *range(1, 51)}:
         parser.error("GROUP_ID must be the id of a group, and SIZE a number from 1 to 50")
@@ -434,7 +434,7 @@ def find_wrong_setting() -> str | None:
     is_base_url = re.fullmatch(r"https?://(\[[\da-f:]+\]|[\w.-]+)(:\d+)?(/[^\s?#]*)?", BASE_URL)
     rules = [
         (API_KEY, "No API key. Set it with: export INFERENCE_API_KEY=your-api-key-here"),
-        (is_key, "INFERENCE_API_KEY is set, but cannot be a key: are quotes or blanks in it?"),
+        (is_key, "INFERENCE_API_KEY is set, but cannot be a key: check for quotes or blanks."),
         (is_base_url, "INFERENCE_BASE_URL must be like https://api.inference.net"),
         (MODEL_ID.strip(), "MODEL_ID must be the name of a model."),
         (0 < POLL_INTERVAL_SECONDS < 1e6, "POLL_INTERVAL_SECONDS must be a number above 0."),
@@ -443,7 +443,7 @@ def find_wrong_setting() -> str | None:
     return next((rule for obeyed, rule in rules if not obeyed), None)
 
 
-def stop(*_: object) -> None:  # Once: a second signal must not cut the last words short.
+def stop(*_: object) -> None:  # A second signal must not cut off the last words.
     signal.signal(signal.SIGINT, lambda *_: None)
     signal.signal(signal.SIGTERM, lambda *_: None)
     raise KeyboardInterrupt
