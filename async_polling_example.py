@@ -246,6 +246,7 @@ def clean(text: str | None, width: int = sys.maxsize, at_word: bool = False) -> 
 
 
 def print_line(*parts: str | tuple[str, str] | Text) -> None:
+    console.width = max(40, min(80, shutil.get_terminal_size().columns))  # It may have changed.
     console.print(Text.assemble(*parts))
 
 
@@ -292,10 +293,9 @@ def format_bar(cells: int, total: int, succeeded: int, failed: int, mark: str) -
 
 
 def format_poll(attempt: int, results: list[Result], problem: str, group_size: int | None) -> Text:
-    states = [result.state for result in results]
-    succeeded, failed = states.count("Success"), states.count("Failed")
-    running, queued = states.count("In Progress"), states.count("Queued")
-    done, total = succeeded + failed, max(len(states), group_size or 0)
+    count = [result.state for result in results].count
+    succeeded, failed, running, queued = map(count, ("Success", "Failed", "In Progress", "Queued"))
+    done, total = succeeded + failed, max(len(results), group_size or 0)
     if not problem and running + queued:
         problem = f"⏳ {running} running, {queued} queued"
     note = f" ({problem})" if problem else ""
