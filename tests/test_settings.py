@@ -128,6 +128,7 @@ def test_the_default_base_url(play: Play, base_url: str | None) -> None:
     "arguments",
     [
         pytest.param(("",), id="an unset shell variable"),
+        pytest.param((" ",), id="a blank"),
         pytest.param((".",), id="another path"),
         pytest.param(("..",), id="yet another path"),
         pytest.param(("group", "0"), id="size 0"),

@@ -137,7 +137,7 @@ def test_no_connection(run_sample: RunSample) -> None:
     """The error names the address, and says that nothing was submitted."""
     run = run_sample("http://127.0.0.1:9")
 
-    assert run.stderr.startswith("Error: No connection to http://127.0.0.1:9")
+    assert run.stderr.startswith("Error: No connection to http://127.0.0.1:9: [")
     assert "Nothing was submitted." in run.stderr
     assert run.returncode == 1
 
