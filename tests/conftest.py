@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import IO, Any, Protocol
 
 import httpx
 import pytest
@@ -81,6 +81,29 @@ def environment(base_url: str, **more: str | None) -> dict[str, str]:
     return {name: value for name, value in settings.items() if value is not None}
 
 
+def run_to_end(
+    command: list[str],
+    env: Mapping[str, str],
+    cwd: Path | None = None,
+    stdout: IO[str] | int = subprocess.PIPE,
+) -> "subprocess.CompletedProcess[str]":
+    """Run a command to its end, and keep what it prints; fail if that does not come."""
+    try:
+        return subprocess.run(
+            command,
+            env=env,
+            cwd=cwd,
+            stdin=subprocess.DEVNULL,
+            stdout=stdout,
+            stderr=subprocess.PIPE,
+            encoding="utf-8",
+            timeout=30,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as expired:
+        pytest.fail(f"It did not end. Output: {expired.stdout!r}\nErrors: {expired.stderr!r}")
+
+
 class RunSample(Protocol):
     """The sample as a process, with quick polls unless POLL_INTERVAL_SECONDS is given."""
 
@@ -107,18 +130,8 @@ def run_sample(tmp_path: Path) -> RunSample:
     ) -> "subprocess.CompletedProcess[str]":
         script = edited_sample(tmp_path, code=code, **constants)
         base_url = api if isinstance(api, str) else api.url
-        try:
-            return subprocess.run(
-                [sys.executable, str(script), *arguments],
-                env=environment(base_url, **(env or {})),
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                encoding="utf-8",
-                timeout=30,
-                check=False,
-            )
-        except subprocess.TimeoutExpired as expired:
-            pytest.fail(f"It did not end. Output: {expired.stdout!r}\nErrors: {expired.stderr!r}")
+        command = [sys.executable, str(script), *arguments]
+        return run_to_end(command, environment(base_url, **(env or {})))
 
     return run
 

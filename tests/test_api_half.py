@@ -2,13 +2,12 @@
 
 import json
 import re
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import edited_sample, environment, requests_of
+from conftest import edited_sample, environment, requests_of, run_to_end
 from mock_group_api import DONE, MockGroupApi, generation, story
 
 PROGRAM = """
@@ -47,15 +46,7 @@ def api_half(tmp_path: Path) -> Path:
 def run_program(folder: Path, api: MockGroupApi) -> Any:
     """Return what the program printed, which is all that was printed."""
     (folder / "program.py").write_text(PROGRAM, encoding="utf-8")
-    run = subprocess.run(
-        [sys.executable, "program.py"],
-        cwd=folder,
-        env=environment(api.url),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        encoding="utf-8",
-        timeout=30,
-    )
+    run = run_to_end([sys.executable, "program.py"], environment(api.url), cwd=folder)
     assert (run.returncode, run.stderr) == (0, "")
     return json.loads(run.stdout)
 

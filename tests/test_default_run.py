@@ -7,7 +7,7 @@ from pathlib import Path
 
 import mock_group_api
 import pytest
-from conftest import Play, RunSample, edited_sample, environment, requests_of
+from conftest import Play, RunSample, edited_sample, environment, requests_of, run_to_end
 from mock_group_api import ANSWERS, GROUP_ID, MockGroupApi, generation, story
 
 # The sample output that the project reproduces, with all ten rows, from its figures: 5 of 10
@@ -204,15 +204,8 @@ def test_the_mock_as_a_program_returns_the_samples_exit_status(tmp_path: Path) -
 
 
 def run_mock(*arguments: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        [sys.executable, str(Path(mock_group_api.__file__)), *arguments],
-        env=environment("", INFERENCE_API_KEY=None),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        encoding="utf-8",
-        timeout=30,
-        check=False,
-    )
+    command = [sys.executable, mock_group_api.__file__, *arguments]
+    return run_to_end(command, environment("", INFERENCE_API_KEY=None))
 
 
 def test_a_console_without_the_characters(run_sample: RunSample) -> None:

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import RunSample, edited_sample, environment
+from conftest import RunSample, edited_sample, environment, run_to_end
 from mock_group_api import API_KEY, DONE, GROUP_ID, REQUESTS, SAMPLE, MockGroupApi, generation
 
 ROOT = SAMPLE.parent
@@ -77,7 +77,14 @@ def test_each_command_works(project: Path, command: str) -> None:
             command,
             shell=True,
             cwd=project,
-            env={**env, **key, "INFERENCE_BASE_URL": api.url, "UV_OFFLINE": "1"},
+            # Of this Python uv has the packages already; of another it may not.
+            env={
+                **env,
+                **key,
+                "INFERENCE_BASE_URL": api.url,
+                "UV_OFFLINE": "1",
+                "UV_PYTHON": sys.executable,
+            },
             stdin=subprocess.DEVNULL,
             capture_output=True,
             encoding="utf-8",
@@ -150,16 +157,7 @@ def edited(folder: Path, *recipes: str, imports: str = "") -> Path:
 
 
 def run(script: Path, api: MockGroupApi) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        [sys.executable, script.name],
-        cwd=script.parent,
-        env=environment(api.url),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        encoding="utf-8",
-        timeout=30,
-        check=False,
-    )
+    return run_to_end([sys.executable, script.name], environment(api.url), cwd=script.parent)
 
 
 def test_your_questions(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from conftest import (
     environment,
     listed,
     pick_up_command,
+    run_to_end,
 )
 from mock_group_api import DONE, GROUP_ID, QUEUED, MockGroupApi, json_response
 from network_faults import stall
@@ -86,15 +87,8 @@ def test_the_command_names_the_script_as_it_was_run(tmp_path: Path) -> None:
     edited_sample(tmp_path / "my scripts", MAX_POLL_ATTEMPTS=1)
     script = os.path.join("my scripts", "async_polling_example.py")
     with MockGroupApi([QUEUED]) as api:
-        run = subprocess.run(
-            [sys.executable, script, GROUP_ID, "10"],
-            cwd=tmp_path,
-            env=environment(api.url),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            encoding="utf-8",
-            timeout=30,
-        )
+        command = [sys.executable, script, GROUP_ID, "10"]
+        run = run_to_end(command, environment(api.url), cwd=tmp_path)
 
     quoted = f'"{script}"' if os.name == "nt" else shlex.quote(script)
     assert f"\n  uv run {quoted} {GROUP_ID} 10\n" in run.stderr
@@ -382,14 +376,9 @@ def test_a_reader_that_goes_away(tmp_path: Path, lines: int) -> None:
     """`... | head` ends quietly: no traceback, and no complaint of the interpreter's."""
     script = edited_sample(tmp_path, NUM_REQUESTS=2, MAX_POLL_ATTEMPTS=20)
     with MockGroupApi([QUEUED] * 9 + [DONE]) as api:
-        run = subprocess.run(
-            ["/bin/sh", "-c", f'"$0" "$1" | head -n {lines}', sys.executable, str(script)],
-            env=environment(api.url, PATH="/bin:/usr/bin"),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            encoding="utf-8",
-            timeout=30,
-        )
+        shell_line = f'"$0" "$1" | head -n {lines}'
+        command = ["/bin/sh", "-c", shell_line, sys.executable, str(script)]
+        run = run_to_end(command, environment(api.url, PATH="/bin:/usr/bin"))
 
     assert run.stdout.count("\n") == lines
     for words in ("Traceback", "Error", "Exception"):
@@ -401,15 +390,7 @@ def test_a_disk_that_is_full_from_the_start(tmp_path: Path) -> None:
     """It is an error and no traceback, before anything is sent."""
     script = edited_sample(tmp_path)
     with MockGroupApi() as api, open("/dev/full", "w", encoding="utf-8") as full:
-        run = subprocess.run(
-            [sys.executable, str(script)],
-            env=environment(api.url),
-            stdin=subprocess.DEVNULL,
-            stdout=full,
-            stderr=subprocess.PIPE,
-            encoding="utf-8",
-            timeout=30,
-        )
+        run = run_to_end([sys.executable, str(script)], environment(api.url), stdout=full)
 
     assert run.stderr.startswith("Error: [Errno 28] ")
     assert run.stderr.count("\n") == 1
