@@ -53,7 +53,7 @@ QUESTIONS = [
 ]
 API_KEY = os.environ.get("INFERENCE_API_KEY", "").strip()
 BASE_URL = os.environ.get("INFERENCE_BASE_URL", "").strip() or "https://api.inference.net"
-NOT_IDS = {"", " ", ".", ".."}  # As the id of a group, these would lead to another URL.
+NOT_IDS = {"", " ", ".", ".."}  # No group has these, and ".." would lead to another URL.
 
 
 class Result(NamedTuple):  # What the API says about one request; None where it says nothing
@@ -85,7 +85,7 @@ def open_client() -> httpx.Client:
 
 
 def submit_group(client: httpx.Client, requests: list[Any]) -> tuple[str, int | None]:
-    """Submit requests as one group; return its id, and its size if told. Raises httpx.HTTPError."""
+    """Submit requests as one group; return its id, and its size if told. May raise HTTPError."""
     if mistake := find_mistake(requests):
         raise ValueError(mistake)
     # Send them once: there is no idempotency key, so what is sent twice may be charged twice.
@@ -110,9 +110,10 @@ def fetch_results(client: httpx.Client, group_id: str) -> list[Result]:
 def poll_group(
     client: httpx.Client, group_id: str, group_size: int | None, just_submitted: bool = True
 ) -> Iterator[tuple[list[Result], str]]:
-    """Poll until all results are final, or all that are listed if group_size is None.
+    """Poll until all results are final, but at most MAX_POLL_ATTEMPTS times.
 
-    After each poll, yields the results so far and its problem, or "". Raises HTTPStatusError.
+    After each poll, yields the results so far and that poll's problem, or "". If group_size is
+    None, all that is listed is all. Raises HTTPStatusError if another poll cannot help.
     """
     results: list[Result] = []
     for attempt in range(1, MAX_POLL_ATTEMPTS + 1):
@@ -120,20 +121,20 @@ def poll_group(
         problem, pause = "", 0.0
         try:
             listed = fetch_results(client, group_id)
-            # A list may say less than an earlier one: keep the one with more final results.
-            if tally(listed) >= tally(results):
+            # Lists may shrink: keep more final results, of equals the longer list, then the later.
+            if listed and final_and_total(listed) >= final_and_total(results):
                 results = listed
         except httpx.HTTPError as error:
-            problem, pause = explain_failed_poll(error, just_submitted)
+            problem, pause = retry_or_raise(error, just_submitted)
         yield results, problem
-        final, total = tally(results, group_size)
+        final, total = final_and_total(results, group_size)
         if final == total or attempt == MAX_POLL_ATTEMPTS:
             return
         time.sleep(max(0, pause, next_poll - time.monotonic()))
 
 
-def tally(results: list[Result], group_size: int | None = None) -> tuple[int, int]:
-    """Return how many results are final, and how many there are in all, which is at least one."""
+def final_and_total(results: list[Result], group_size: int | None = None) -> tuple[int, int]:
+    # No group is empty: with nothing listed yet, there is still at least one result to come.
     return count(results, "Success", "Failed"), max(1, len(results), group_size or 0)
 
 
@@ -144,7 +145,7 @@ def count(results: list[Result], *states: str) -> int:
 def correlate(requests: list[Any], results: list[Result]) -> list[Result]:
     """Match results to requests by custom_id; return them in the order of the requests."""
     rows = []
-    unlisted = len(requests) - len(results)  # A result may lack its custom_id.
+    unlisted = len(requests) - len(results)  # The rest is listed, but may lack its custom_id.
     for custom_id, question in map(read_request, requests):
         matches = [result for result in results if result.custom_id == custom_id]
         rows += [match._replace(question=question) for match in matches]
@@ -187,8 +188,8 @@ def elapsed_ms(generation: Any) -> float | None:
     times = []
     try:
         for name in ("dispatchedAt", "finishedAt"):
-            # Python 3.10 reads no "Z", and fractions of 3 or 6 digits only: give them a dot and 6.
-            text = re.sub(r"\.\d*", lambda digits: digits[0].ljust(7, "0")[:7], generation[name])
+            # Python 3.10 reads no "Z", and needs 6 digits after the dot (or 3): 7 characters.
+            text = re.sub(r"\.\d*", lambda match: match[0].ljust(7, "0")[:7], generation[name])
             times.append(datetime.fromisoformat(text.replace("Z", "+00:00")))
         return (times[1] - times[0]) / timedelta(milliseconds=1)
     except (KeyError, TypeError, ValueError):
@@ -204,7 +205,7 @@ def find_mistake(requests: list[Any]) -> str | None:  # None if they may be subm
     return None
 
 
-def explain_failed_poll(error: httpx.HTTPError, just_submitted: bool) -> tuple[str, float]:
+def retry_or_raise(error: httpx.HTTPError, just_submitted: bool) -> tuple[str, float]:
     """Return why a poll failed, and the seconds to wait; raise error if waiting cannot help."""
     if isinstance(error, httpx.DecodingError):
         return "not the expected JSON", 0
@@ -222,7 +223,7 @@ def explain_failed_poll(error: httpx.HTTPError, just_submitted: bool) -> tuple[s
     return f"HTTP {status} {error.response.reason_phrase}".strip(), pause
 
 
-# Terminal output. For the API alone, copy all above this line, less the imports of rich.
+# Terminal output. For the API alone, copy all above this line, less imports it does not use.
 MAY_EXIST = "The group may exist all the same, and be charged: check before you submit it again."
 CHECK_PROXY = "Check HTTPS_PROXY, ALL_PROXY, NO_PROXY and SSL_CERT_FILE. SOCKS needs httpx[socks]."
 CHECK_ALL = "Check MODEL_ID, INFERENCE_BASE_URL and the group id: a new group may need a minute."
@@ -234,7 +235,7 @@ ADVICE = {
     429: "Wait a minute, then run it again.",
 }
 STATUSES = {"Success": Text("✓ Success", "green"), "Failed": Text("✗ Failed", "red")}
-# Except white space: control characters, marks that turn the direction of text, lone surrogates
+# Control characters, marks that turn the direction of text and lone surrogates, but no white space
 UNSAFE = r"(?!\s)[\0-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
 
 
@@ -257,7 +258,7 @@ def clean(text: str | None, width: int = sys.maxsize, at_word: bool = False) -> 
     if cell_len(text) <= width:
         return text
     kept = set_cell_size(text, width - 3)
-    if at_word and text[len(kept)] != " ":  # The cut is inside a word: go back to its start.
+    if at_word and not text[len(kept) :].startswith(" "):  # The cut is in a word: drop its start.
         kept = kept.rpartition(" ")[0] or kept
     return kept.rstrip() + "..."
 
@@ -273,8 +274,9 @@ def print_heading(title: str, end: str = "") -> None:
 
 def print_figure(label: str, values: list[Any], spec: str, unit: str, function: Any = sum) -> None:
     known = [value for value in values if value is not None]
-    figure, unit = (f"{function(known):{spec}}", unit) if known else ("n/a", "")
-    print_markup(f"      {label}[bold]{figure.rjust(min(10, console.width - 35))}[/]{unit}")
+    figure = format(function(known), spec) if known else "n/a"
+    figure = figure.rjust(min(10, console.width - 35))
+    print_markup(f"      {label}[bold]{figure}[/]{unit if known else ''}")
 
 
 def format_bar(width: int, results: list[Result], total: int, failed_cell: str) -> str:
@@ -310,25 +312,24 @@ def print_start(requests: list[Any], group_id: str | None) -> None:
 def show_polls(polls: Iterator[tuple[list[Result], str]], group_size: int | None) -> list[Result]:
     print_heading("Polling for Results", end="\n")
     with moving_line("Ctrl-C leaves the group running."):
-        for attempt, (results, problem) in enumerate(polls, start=1):
+        for attempt, (results, note) in enumerate(polls, start=1):
             console.width = report_width()  # The window may have been resized.
-            final, total = tally(results, group_size)
+            final, total = final_and_total(results, group_size)
             running, queued = count(results, "In Progress"), count(results, "Queued")
-            if not problem and running + queued:
-                problem = f"⏳ {running} running, {queued} queued"
-            note = f" ({problem})" if problem else ""
+            if not note and running + queued:
+                note = f"⏳ {running} running, {queued} queued"
             bar = format_bar(max(4, console.width - 50), results, total, failed_cell="█")
             start = Text(f"  [{attempt:>3}] |") + Text.from_markup(bar)
-            end = f"| {final}/{total} ({100 * final // total}%){note}"
+            end = f"| {final}/{total} ({100 * final // total}%)" + (f" ({note})" if note else "")
             console.print(start, clean(end, console.width - len(start)), sep="")
     return results
 
 
-def print_report(results: list[Result], group_size: int | None, wall_clock: float | None) -> bool:
+def print_report(results: list[Result], group_size: int | None, seconds: float | None) -> bool:
     if not results:
         print_error("No results of this group were received.")
         return False
-    final, total = tally(results, group_size)
+    final, total = final_and_total(results, group_size)
     succeeded, failed = count(results, "Success"), count(results, "Failed")
     print_banner("GROUP GENERATION SUMMARY", before="\n")
     icon, style = "●", "bold"
@@ -345,13 +346,12 @@ def print_report(results: list[Result], group_size: int | None, wall_clock: floa
         print_markup(f"      Unfinished: [bold]{total - final:5}[/]")
     print_markup(f"      Total:      [bold]{total:5}[/]")
     times = [result.milliseconds for result in results]
-    throughput = final / wall_clock if wall_clock else None
     print_heading("Performance Metrics")
-    print_figure("Total wall-clock time: ", [wall_clock], ".2f", "s")
+    print_figure("Total wall-clock time: ", [seconds], ".2f", "s")
     print_figure("Avg generation time:   ", times, ".1f", "ms", fmean)
     print_figure("Min generation time:   ", times, ".1f", "ms", min)
     print_figure("Max generation time:   ", times, ".1f", "ms", max)
-    print_figure("Throughput:            ", [throughput], ".2f", " req/s")
+    print_figure("Throughput:            ", [final / seconds] if seconds else [], ".2f", " req/s")
     print_heading("Token Usage")
     print_figure("Prompt tokens:     ", read_usage(results, "prompt_tokens"), ",", "")
     print_figure("Completion tokens: ", read_usage(results, "completion_tokens"), ",", "")
@@ -373,7 +373,7 @@ def print_answers(results: list[Result]) -> None:
     id_width = max(10, *map(cell_len, ids))
     status_width = 10 if len(results) == count(results, "Success", "Failed") else 12
     response_width = min(25, console.width // 2 - 15)
-    question_width = console.width - id_width - status_width - response_width - 5
+    question_width = console.width - id_width - status_width - response_width - 5  # Blanks
     widths = (id_width, status_width, question_width, response_width)
     titles = ("ID", "Status", "Question", "Response"[:response_width])
     table = Table(*titles, box=None, padding=(0, 1, 0, 0), pad_edge=False)
@@ -393,7 +393,7 @@ def print_answers(results: list[Result]) -> None:
         console.print(Padding(Text.assemble((custom_id, "red"), ": ", reason), (0, 0, 0, 4)))
 
 
-def print_error(words: str, advice: str = "") -> int:
+def print_error(words: str, advice: str = "") -> int:  # Returns the exit status.
     line = Text.assemble(("Error:", "bold red"), f" {clean(words, 240)}\n  {advice}".rstrip())
     errors.print(line, soft_wrap=not errors.is_terminal)
     return 1
@@ -444,12 +444,12 @@ def find_wrong_setting() -> str | None:
 
 
 def stop(*_: object) -> None:  # A second signal must not cut off the last words.
-    signal.signal(signal.SIGINT, lambda *_: None)  # SIG_IGN would warn if one is pending.
+    signal.signal(signal.SIGINT, lambda *_: None)  # SIG_IGN warns of one that is pending.
     signal.signal(signal.SIGTERM, lambda *_: None)
     raise KeyboardInterrupt
 
 
-def main() -> int:  # 0 if every request succeeded, 130 after Ctrl-C or SIGTERM, else 1
+def main() -> int:  # 0: all succeeded; 130: Ctrl-C or SIGTERM; else 1. (argparse exits with 2.)
     group_id, group_size = parse_command_line()
     requests, start, complete = [], time.monotonic(), False
     mistake = find_wrong_setting()
@@ -475,12 +475,12 @@ def main() -> int:  # 0 if every request succeeded, 130 after Ctrl-C or SIGTERM,
         complete = print_report(results, group_size, time.monotonic() - start if requests else None)
         return 0 if complete and not count(results, "Failed") else 1
     except KeyboardInterrupt:
-        console.show_cursor()
+        console.show_cursor()  # The signal may have come in the midst of rich's own code.
         print("\nStopped." if group_id else f"\nStopped. {MAY_EXIST}", file=sys.stderr)
         return 130
     except httpx.HTTPError as error:
         if isinstance(error, httpx.HTTPStatusError) and error.response.status_code == 404:
-            group_id = None  # No command below: there is nothing to pick up.
+            group_id = None  # The API knows no such group: print no command below.
         return print_error(*explain(error))
     except OSError as error:  # Such as a full disk: drop what is left of the report.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -494,6 +494,6 @@ if __name__ == "__main__":
     signal.signal(signal.SIGINT, stop)
     signal.signal(signal.SIGTERM, stop)
     status = main()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Python drops any other handler at exit.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # At exit, Python drops other handlers.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     sys.exit(status)

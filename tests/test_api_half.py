@@ -87,6 +87,28 @@ def test_a_failure_is_no_answer(api_half: Path) -> None:
     assert "Too long." not in answered.values()
 
 
+MISTAKEN_PROGRAM = """
+from api_half import build_requests, open_client, submit_group
+
+requests = build_requests()
+requests[1]["metadata"]["custom_id"] = requests[0]["metadata"]["custom_id"]
+with open_client() as client:
+    submit_group(client, requests)
+"""
+
+
+def test_requests_that_break_a_rule_are_not_sent(api_half: Path) -> None:
+    """Whoever forgets to check them is told by a ValueError, and pays nothing."""
+    (api_half / "program.py").write_text(MISTAKEN_PROGRAM, encoding="utf-8")
+    with MockGroupApi() as api:
+        command = [sys.executable, "program.py"]
+        run = run_to_end(command, environment(api.url), cwd=api_half)
+
+    assert run.stderr.splitlines()[-1].startswith("ValueError: Each request needs a ")
+    assert run.returncode == 1
+    assert api.headers == []
+
+
 def test_knows_nothing_of_the_terminal(api_half: Path) -> None:
     """It neither prints nor names what does."""
     half = (api_half / "api_half.py").read_text(encoding="utf-8").partition('"""\n\n')[2]

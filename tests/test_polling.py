@@ -224,6 +224,13 @@ def test_keeps_the_list_that_tells_more(
     assert counts(run.poll_lines[1]) == [kept]
 
 
+def test_an_empty_list_tells_less_than_any(play: Play) -> None:
+    """Even if the one request that was listed has no result yet."""
+    run = play(listed("Queued"), [], NUM_REQUESTS=1, MAX_POLL_ATTEMPTS=2)
+
+    assert counts(*run.poll_lines) == ["0/1 (0%) (⏳ 0 running, 1 queued)"] * 2
+
+
 def test_takes_lists_as_wholes(poll: Play) -> None:
     """What one list tells is not mixed with what another does."""
     run = poll(listed("Success", "Queued"), listed("Queued", "Success"), NUM_REQUESTS=2)
