@@ -85,7 +85,7 @@ def open_client() -> httpx.Client:
 
 
 def submit_group(client: httpx.Client, requests: list[Any]) -> tuple[str, int | None]:
-    """Submit requests as one group; return its id, and its size if told. May raise HTTPError."""
+    """Submit a group; return its id, and its size if told. Raises ValueError, httpx.HTTPError."""
     if mistake := find_mistake(requests):
         raise ValueError(mistake)
     # Send them once: there is no idempotency key, so what is sent twice may be charged twice.
@@ -180,7 +180,7 @@ def read_field(value: Any, kind: type, *path: str | int) -> Any:
     except (ValueError, RecursionError, KeyError, IndexError, TypeError):
         return None
     if kind is str and type(value) is list:  # The content of a message may come in parts.
-        return " ".join(read_field(part, str, "text") or "" for part in value)
+        return " ".join(read_field(part, str, "text") or "" for part in value).strip()
     return value if type(value) is kind else None
 
 
@@ -337,7 +337,7 @@ def print_report(results: list[Result], group_size: int | None, seconds: float |
         icon, style = "✓", "green"
     elif failed > total / 5:  # 20 %
         icon, style = "✗", "red"
-    bar = format_bar(console.width // 2, results, total, failed_cell="░")
+    bar = format_bar(console.width // 2, results, total, failed_cell="░")  # Only successes fill it.
     print_heading("Success Rate")
     print_markup(f"  [{style}]{icon} |[/]{bar}[{style}]| {succeeded / total:.1%}[/]\n")
     print_markup(f"      Successful: [bold]{succeeded:5}[/]")

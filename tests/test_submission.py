@@ -164,6 +164,7 @@ def test_a_connection_that_was_never_made(play: Play, error: type[httpx.Transpor
         (json_response({"message": "No."}, 403), "403 Forbidden: No.", "key"),
         (json_response(["No."], 413), '413 Request Entity Too Large: ["No."]', "fewer"),
         (json_response({"error": "No."}, 429), "429 Too Many Requests: ", "a minute"),
+        (json_response({"message": ["x", "y"]}, 400), '400 Bad Request: {"message": ["x"', "MODEL"),
         (httpx.Response(400, text="no\tsuch\nmodel"), "400 Bad Request: no such model", "MODEL_ID"),
         (httpx.Response(404), "404 Not Found", "INFERENCE_BASE_URL"),
     ],
