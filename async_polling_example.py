@@ -113,7 +113,7 @@ def poll_group(
     """Poll until all results are final, but at most MAX_POLL_ATTEMPTS times.
 
     After each poll, yields the results so far and that poll's problem, or "". If group_size is
-    None, all that is listed is all. Raises HTTPStatusError if another poll cannot help.
+    None, what is listed counts as the group. Raises HTTPStatusError if polling again cannot help.
     """
     results: list[Result] = []
     for attempt in range(1, MAX_POLL_ATTEMPTS + 1):
@@ -121,7 +121,7 @@ def poll_group(
         problem, pause = "", 0.0
         try:
             listed = fetch_results(client, group_id)
-            # Lists may shrink: keep more final results, of equals the longer list, then the later.
+            # Keep the list with more final results; of equals the longer one, or else the later.
             if listed and final_and_total(listed) >= final_and_total(results):
                 results = listed
         except httpx.HTTPError as error:
@@ -145,7 +145,7 @@ def count(results: list[Result], *states: str) -> int:
 def correlate(requests: list[Any], results: list[Result]) -> list[Result]:
     """Match results to requests by custom_id; return them in the order of the requests."""
     rows = []
-    unlisted = len(requests) - len(results)  # The rest is listed, but may lack its custom_id.
+    unlisted = len(requests) - len(results)  # The others are listed, with or without an id.
     for custom_id, question in map(read_request, requests):
         matches = [result for result in results if result.custom_id == custom_id]
         rows += [match._replace(question=question) for match in matches]
@@ -188,7 +188,7 @@ def elapsed_ms(generation: Any) -> float | None:
     times = []
     try:
         for name in ("dispatchedAt", "finishedAt"):
-            # Python 3.10 reads no "Z", and needs 6 digits after the dot (or 3): 7 characters.
+            # Python 3.10 reads no "Z", and only 3 or 6 digits after the dot: make it a dot and 6.
             text = re.sub(r"\.\d*", lambda match: match[0].ljust(7, "0")[:7], generation[name])
             times.append(datetime.fromisoformat(text.replace("Z", "+00:00")))
         return (times[1] - times[0]) / timedelta(milliseconds=1)
@@ -226,16 +226,16 @@ def retry_or_raise(error: httpx.HTTPError, just_submitted: bool) -> tuple[str, f
 # Terminal output. For the API alone, copy all above this line, less imports it does not use.
 MAY_EXIST = "The group may exist all the same, and be charged: check before you submit it again."
 CHECK_PROXY = "Check HTTPS_PROXY, ALL_PROXY, NO_PROXY and SSL_CERT_FILE. SOCKS needs httpx[socks]."
-CHECK_ALL = "Check MODEL_ID, INFERENCE_BASE_URL and the group id: a new group may need a minute."
 ADVICE = {
     401: "Check the key in INFERENCE_API_KEY.",
     402: "Check your account's credit.",
     403: "Check what your key's project may use.",
+    404: "Check INFERENCE_BASE_URL, and the group id: a new group may need a minute.",
     413: "Submit fewer or shorter requests at a time.",
     429: "Wait a minute, then run it again.",
 }
 STATUSES = {"Success": Text("✓ Success", "green"), "Failed": Text("✗ Failed", "red")}
-# Control characters, marks that turn the direction of text and lone surrogates, but no white space
+# Not white space, but control characters, marks that turn the direction of text, lone surrogates
 UNSAFE = r"(?!\s)[\0-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
 
 
@@ -371,9 +371,9 @@ def read_usage(results: list[Result], name: str) -> list[int | None]:
 def print_answers(results: list[Result]) -> None:
     ids = [clean(result.custom_id, console.width // 4) for result in results]
     id_width = max(10, *map(cell_len, ids))
-    status_width = 10 if len(results) == count(results, "Success", "Failed") else 12
+    status_width = 10 if len(results) == count(results, "Success", "Failed") else 12  # In Progress
     response_width = min(25, console.width // 2 - 15)
-    question_width = console.width - id_width - status_width - response_width - 5  # Blanks
+    question_width = console.width - id_width - status_width - response_width - 5  # 5 blanks
     widths = (id_width, status_width, question_width, response_width)
     titles = ("ID", "Status", "Question", "Response"[:response_width])
     table = Table(*titles, box=None, padding=(0, 1, 0, 0), pad_edge=False)
@@ -408,7 +408,7 @@ def explain(error: httpx.HTTPError) -> tuple[str, str]:  # What went wrong, and 
     response, status = error.response, error.response.status_code
     words = read_field(response, str, "error", "message") or read_field(response, str, "message")
     words = words or response.headers.get("Location") or re.sub("<[^<>]*>", " ", response.text)
-    advice = MAY_EXIST if status >= 500 else ADVICE.get(status, CHECK_ALL)
+    advice = MAY_EXIST if status >= 500 else ADVICE.get(status, "Check MODEL_ID, and the base URL.")
     return f"HTTP {status} {response.reason_phrase}".strip() + f": {words}", advice
 
 
@@ -416,7 +416,7 @@ def print_pick_up_command(group_id: str, group_size: int | None) -> None:
     options_end = ["--"] if group_id.startswith("-") else []  # Else the id looks like an option.
     join = subprocess.list2cmdline if os.name == "nt" else shlex.join
     command = join(["uv", "run", sys.argv[0], *options_end, group_id]) + f" {group_size or ''}"
-    print(f"\nTo see the rest, run this (plus your uv options):\n  {command}", file=sys.stderr)
+    print(f"\nTo see the rest, run this (with the same uv options):\n  {command}", file=sys.stderr)
 
 
 def parse_command_line() -> tuple[str | None, int | None]:
@@ -444,7 +444,7 @@ def find_wrong_setting() -> str | None:
 
 
 def stop(*_: object) -> None:  # A second signal must not cut off the last words.
-    signal.signal(signal.SIGINT, lambda *_: None)  # SIG_IGN warns of one that is pending.
+    signal.signal(signal.SIGINT, lambda *_: None)  # With SIG_IGN, Python reports a pending one.
     signal.signal(signal.SIGTERM, lambda *_: None)
     raise KeyboardInterrupt
 
@@ -494,6 +494,6 @@ if __name__ == "__main__":
     signal.signal(signal.SIGINT, stop)
     signal.signal(signal.SIGTERM, stop)
     status = main()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # At exit, Python drops other handlers.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Unlike a handler, it lasts to the very end.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     sys.exit(status)
