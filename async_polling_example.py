@@ -53,6 +53,7 @@ QUESTIONS = [
 ]
 API_KEY = os.environ.get("INFERENCE_API_KEY", "").strip()
 BASE_URL = os.environ.get("INFERENCE_BASE_URL", "").strip() or "https://api.inference.net"
+FINAL = ("Success", "Failed")  # States that do not change any more
 NOT_IDS = {"", " ", ".", ".."}  # No group has these, and ".." would lead to another URL.
 
 
@@ -121,8 +122,8 @@ def poll_group(
         problem, pause = "", 0.0
         try:
             listed = fetch_results(client, group_id)
-            # Keep the list with more final results; of equals the longer one, or else the later.
-            if listed and final_and_total(listed) >= final_and_total(results):
+            # A list may say less than an earlier one: keep the one that says more.
+            if (count(listed, *FINAL), len(listed)) >= (count(results, *FINAL), len(results)):
                 results = listed
         except httpx.HTTPError as error:
             problem, pause = retry_or_raise(error, just_submitted)
@@ -133,9 +134,8 @@ def poll_group(
         time.sleep(max(0, pause, next_poll - time.monotonic()))
 
 
-def final_and_total(results: list[Result], group_size: int | None = None) -> tuple[int, int]:
-    # No group is empty: with nothing listed yet, there is still at least one result to come.
-    return count(results, "Success", "Failed"), max(1, len(results), group_size or 0)
+def final_and_total(results: list[Result], group_size: int | None) -> tuple[int, int]:
+    return count(results, *FINAL), max(1, len(results), group_size or 0)  # No group is empty.
 
 
 def count(results: list[Result], *states: str) -> int:
@@ -223,7 +223,7 @@ def retry_or_raise(error: httpx.HTTPError, just_submitted: bool) -> tuple[str, f
     return f"HTTP {status} {error.response.reason_phrase}".strip(), pause
 
 
-# Terminal output. For the API alone, copy all above this line, less imports it does not use.
+# Terminal output. For the API alone, copy all above this line, less the imports it does not use.
 MAY_EXIST = "The group may exist all the same, and be charged: check before you submit it again."
 CHECK_PROXY = "Check HTTPS_PROXY, ALL_PROXY, NO_PROXY and SSL_CERT_FILE. SOCKS needs httpx[socks]."
 ADVICE = {
@@ -281,7 +281,7 @@ def print_figure(label: str, values: list[Any], spec: str, unit: str, function: 
 
 def format_bar(width: int, results: list[Result], total: int, failed_cell: str) -> str:
     green = width * count(results, "Success") // total
-    red = width * count(results, "Success", "Failed") // total - green
+    red = width * count(results, *FINAL) // total - green
     return f"[green]{'█' * green}[/][red]{failed_cell * red}[/]{'░' * (width - green - red)}"
 
 
@@ -371,7 +371,7 @@ def read_usage(results: list[Result], name: str) -> list[int | None]:
 def print_answers(results: list[Result]) -> None:
     ids = [clean(result.custom_id, console.width // 4) for result in results]
     id_width = max(10, *map(cell_len, ids))
-    status_width = 10 if len(results) == count(results, "Success", "Failed") else 12  # In Progress
+    status_width = 10 if len(results) == count(results, *FINAL) else 12  # In Progress
     response_width = min(25, console.width // 2 - 15)
     question_width = console.width - id_width - status_width - response_width - 5  # 5 blanks
     widths = (id_width, status_width, question_width, response_width)
@@ -444,7 +444,7 @@ def find_wrong_setting() -> str | None:
 
 
 def stop(*_: object) -> None:  # A second signal must not cut off the last words.
-    signal.signal(signal.SIGINT, lambda *_: None)  # With SIG_IGN, Python reports a pending one.
+    signal.signal(signal.SIGINT, lambda *_: None)  # Here, SIG_IGN could print a warning.
     signal.signal(signal.SIGTERM, lambda *_: None)
     raise KeyboardInterrupt
 
@@ -494,6 +494,6 @@ if __name__ == "__main__":
     signal.signal(signal.SIGINT, stop)
     signal.signal(signal.SIGTERM, stop)
     status = main()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Unlike a handler, it lasts to the very end.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Here, a lambda would be dropped too early.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     sys.exit(status)

@@ -166,6 +166,16 @@ def test_shows_the_first_five_questions(play: Play, size: int, more: int | None)
     assert re.findall(r"(?m)^    \.\.\. and (\d+) more$", start) == ([str(more)] if more else [])
 
 
+@pytest.mark.parametrize("columns", [200, 80, 60])
+def test_cuts_a_long_question_at_the_right_margin(play: Play, columns: int) -> None:
+    """It fills its line to the last column, which is the 80th at most."""
+    env = {"COLUMNS": str(columns)}
+    run = play([], NUM_REQUESTS=1, MAX_POLL_ATTEMPTS=1, QUESTIONS=["x" * 200], env=env)
+
+    (line,) = re.findall(r"(?m)^    req-001: x+\.\.\.$", run.out)
+    assert len(line) == min(columns, 80)
+
+
 def test_repeats_the_questions_for_more_requests(play: Play) -> None:
     """With fewer questions than requests they are asked in turn."""
     run = play([], NUM_REQUESTS=3, MAX_POLL_ATTEMPTS=1, QUESTIONS=["Why?", "Who?"])
