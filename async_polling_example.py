@@ -129,13 +129,13 @@ def poll_group(
             problem, pause = retry_or_raise(error, just_submitted)
         yield results, problem
         final, total = final_and_total(results, group_size)
-        if final == total or attempt == MAX_POLL_ATTEMPTS:
+        if (results and final == total) or attempt == MAX_POLL_ATTEMPTS:
             return
         time.sleep(max(0, pause, next_poll - time.monotonic()))
 
 
 def final_and_total(results: list[Result], group_size: int | None) -> tuple[int, int]:
-    return count(results, *FINAL), max(1, len(results), group_size or 0)  # No group is empty.
+    return count(results, *FINAL), max(len(results), group_size or 0)
 
 
 def count(results: list[Result], *states: str) -> int:
@@ -145,11 +145,11 @@ def count(results: list[Result], *states: str) -> int:
 def correlate(requests: list[Any], results: list[Result]) -> list[Result]:
     """Match results to requests by custom_id; return them in the order of the requests."""
     rows = []
-    unlisted = len(requests) - len(results)  # The others are listed, with or without an id.
+    unlisted = len(requests) - len(results)
     for custom_id, question in map(read_request, requests):
         matches = [result for result in results if result.custom_id == custom_id]
         rows += [match._replace(question=question) for match in matches]
-        if not matches and unlisted > 0:
+        if not matches and unlisted > 0:  # Else it is a result without its custom_id.
             rows.append(Result(custom_id, "Not listed", question))
             unlisted -= 1
     matched = {row.custom_id for row in rows}
@@ -188,7 +188,7 @@ def elapsed_ms(generation: Any) -> float | None:
     times = []
     try:
         for name in ("dispatchedAt", "finishedAt"):
-            # Python 3.10 reads no "Z", and only 3 or 6 digits after the dot: make it a dot and 6.
+            # Python 3.10 reads neither "Z" nor fractions of other than 3 or 6 digits: give them 6.
             text = re.sub(r"\.\d*", lambda match: match[0].ljust(7, "0")[:7], generation[name])
             times.append(datetime.fromisoformat(text.replace("Z", "+00:00")))
         return (times[1] - times[0]) / timedelta(milliseconds=1)
@@ -223,7 +223,7 @@ def retry_or_raise(error: httpx.HTTPError, just_submitted: bool) -> tuple[str, f
     return f"HTTP {status} {error.response.reason_phrase}".strip(), pause
 
 
-# Terminal output. For the API alone, copy all above this line, less the imports it does not use.
+# Terminal output. For the API alone, copy all above this line, without the unused imports.
 MAY_EXIST = "The group may exist all the same, and be charged: check before you submit it again."
 CHECK_PROXY = "Check HTTPS_PROXY, ALL_PROXY, NO_PROXY and SSL_CERT_FILE. SOCKS needs httpx[socks]."
 ADVICE = {
@@ -235,7 +235,7 @@ ADVICE = {
     429: "Wait a minute, then run it again.",
 }
 STATUSES = {"Success": Text("✓ Success", "green"), "Failed": Text("✗ Failed", "red")}
-# Not white space, but control characters, marks that turn the direction of text, lone surrogates
+# Control characters except white space (?!\s), marks that turn text around, and lone surrogates
 UNSAFE = r"(?!\s)[\0-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
 
 
@@ -258,7 +258,7 @@ def clean(text: str | None, width: int = sys.maxsize, at_word: bool = False) -> 
     if cell_len(text) <= width:
         return text
     kept = set_cell_size(text, width - 3)
-    if at_word and not text[len(kept) :].startswith(" "):  # The cut is in a word: drop its start.
+    if at_word and not text.startswith(kept + " "):  # The cut is inside a word: drop its start.
         kept = kept.rpartition(" ")[0] or kept
     return kept.rstrip() + "..."
 
@@ -274,14 +274,13 @@ def print_heading(title: str, end: str = "") -> None:
 
 def print_figure(label: str, values: list[Any], spec: str, unit: str, function: Any = sum) -> None:
     known = [value for value in values if value is not None]
-    figure = format(function(known), spec) if known else "n/a"
-    figure = figure.rjust(min(10, console.width - 35))
+    figure = (format(function(known), spec) if known else "n/a").rjust(min(10, console.width - 35))
     print_markup(f"      {label}[bold]{figure}[/]{unit if known else ''}")
 
 
 def format_bar(width: int, results: list[Result], total: int, failed_cell: str) -> str:
-    green = width * count(results, "Success") // total
-    red = width * count(results, *FINAL) // total - green
+    green = width * count(results, "Success") // max(1, total)
+    red = width * count(results, *FINAL) // max(1, total) - green
     return f"[green]{'█' * green}[/][red]{failed_cell * red}[/]{'░' * (width - green - red)}"
 
 
@@ -320,7 +319,8 @@ def show_polls(polls: Iterator[tuple[list[Result], str]], group_size: int | None
                 note = f"⏳ {running} running, {queued} queued"
             bar = format_bar(max(4, console.width - 50), results, total, failed_cell="█")
             start = Text(f"  [{attempt:>3}] |") + Text.from_markup(bar)
-            end = f"| {final}/{total} ({100 * final // total}%)" + (f" ({note})" if note else "")
+            note = f" ({note})" if note else ""
+            end = f"| {final}/{total} ({100 * final // max(1, total)}%){note}"
             console.print(start, clean(end, console.width - len(start)), sep="")
     return results
 
@@ -371,9 +371,9 @@ def read_usage(results: list[Result], name: str) -> list[int | None]:
 def print_answers(results: list[Result]) -> None:
     ids = [clean(result.custom_id, console.width // 4) for result in results]
     id_width = max(10, *map(cell_len, ids))
-    status_width = 10 if len(results) == count(results, *FINAL) else 12  # In Progress
+    status_width = 10 if len(results) == count(results, *FINAL) else 12  # For "In Progress"
     response_width = min(25, console.width // 2 - 15)
-    question_width = console.width - id_width - status_width - response_width - 5  # 5 blanks
+    question_width = console.width - id_width - status_width - response_width - 5  # Blanks
     widths = (id_width, status_width, question_width, response_width)
     titles = ("ID", "Status", "Question", "Response"[:response_width])
     table = Table(*titles, box=None, padding=(0, 1, 0, 0), pad_edge=False)
@@ -444,7 +444,7 @@ def find_wrong_setting() -> str | None:
 
 
 def stop(*_: object) -> None:  # A second signal must not cut off the last words.
-    signal.signal(signal.SIGINT, lambda *_: None)  # Here, SIG_IGN could print a warning.
+    signal.signal(signal.SIGINT, lambda *_: None)  # SIG_IGN makes Python report a pending one.
     signal.signal(signal.SIGTERM, lambda *_: None)
     raise KeyboardInterrupt
 
@@ -482,7 +482,7 @@ def main() -> int:  # 0: all succeeded; 130: Ctrl-C or SIGTERM; else 1. (argpars
         if isinstance(error, httpx.HTTPStatusError) and error.response.status_code == 404:
             group_id = None  # The API knows no such group: print no command below.
         return print_error(*explain(error))
-    except OSError as error:  # Such as a full disk: drop what is left of the report.
+    except OSError as error:  # Such as a full disk, which must not fail the flush at exit, too
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return print_error(str(error))
     finally:
@@ -494,6 +494,6 @@ if __name__ == "__main__":
     signal.signal(signal.SIGINT, stop)
     signal.signal(signal.SIGTERM, stop)
     status = main()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Here, a lambda would be dropped too early.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # At exit, Python resets all but SIG_IGN.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     sys.exit(status)
