@@ -122,7 +122,7 @@ def poll_group(
         problem, pause = "", 0.0
         try:
             listed = fetch_results(client, group_id)
-            # A list may say less than an earlier one: keep the one that says more.
+            # Keep the list with more final results, of equals the longer one, else the new one.
             if (count(listed, *FINAL), len(listed)) >= (count(results, *FINAL), len(results)):
                 results = listed
         except httpx.HTTPError as error:
@@ -145,11 +145,11 @@ def count(results: list[Result], *states: str) -> int:
 def correlate(requests: list[Any], results: list[Result]) -> list[Result]:
     """Match results to requests by custom_id; return them in the order of the requests."""
     rows = []
-    unlisted = len(requests) - len(results)
+    unlisted = len(requests) - len(results)  # If more have no match, custom_ids were lost.
     for custom_id, question in map(read_request, requests):
         matches = [result for result in results if result.custom_id == custom_id]
         rows += [match._replace(question=question) for match in matches]
-        if not matches and unlisted > 0:  # Else it is a result without its custom_id.
+        if not matches and unlisted > 0:
             rows.append(Result(custom_id, "Not listed", question))
             unlisted -= 1
     matched = {row.custom_id for row in rows}
@@ -188,7 +188,7 @@ def elapsed_ms(generation: Any) -> float | None:
     times = []
     try:
         for name in ("dispatchedAt", "finishedAt"):
-            # Python 3.10 reads neither "Z" nor fractions of other than 3 or 6 digits: give them 6.
+            # Python 3.10 needs 3 or 6 digits (7 characters are a dot and 6), and reads no "Z".
             text = re.sub(r"\.\d*", lambda match: match[0].ljust(7, "0")[:7], generation[name])
             times.append(datetime.fromisoformat(text.replace("Z", "+00:00")))
         return (times[1] - times[0]) / timedelta(milliseconds=1)
@@ -337,7 +337,7 @@ def print_report(results: list[Result], group_size: int | None, seconds: float |
         icon, style = "✓", "green"
     elif failed > total / 5:  # 20 %
         icon, style = "✗", "red"
-    bar = format_bar(console.width // 2, results, total, failed_cell="░")  # Only successes fill it.
+    bar = format_bar(console.width // 2, results, total, failed_cell="░")  # Failed: empty, red
     print_heading("Success Rate")
     print_markup(f"  [{style}]{icon} |[/]{bar}[{style}]| {succeeded / total:.1%}[/]\n")
     print_markup(f"      Successful: [bold]{succeeded:5}[/]")
@@ -403,7 +403,7 @@ def explain(error: httpx.HTTPError) -> tuple[str, str]:  # What went wrong, and 
     if isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError)):
         advice = "Nothing was submitted. Check the network, and INFERENCE_BASE_URL if you set it."
         return f"No connection to {BASE_URL}: {error}", advice
-    if not isinstance(error, httpx.HTTPStatusError):
+    if not isinstance(error, httpx.HTTPStatusError):  # The polls let no others out.
         return f"The submission failed: {error}", MAY_EXIST
     response, status = error.response, error.response.status_code
     words = read_field(response, str, "error", "message") or read_field(response, str, "message")
@@ -413,7 +413,7 @@ def explain(error: httpx.HTTPError) -> tuple[str, str]:  # What went wrong, and 
 
 
 def print_pick_up_command(group_id: str, group_size: int | None) -> None:
-    options_end = ["--"] if group_id.startswith("-") else []  # Else the id looks like an option.
+    options_end = ["--"] if group_id.startswith("-") else []  # An id like -x is no option.
     join = subprocess.list2cmdline if os.name == "nt" else shlex.join
     command = join(["uv", "run", sys.argv[0], *options_end, group_id]) + f" {group_size or ''}"
     print(f"\nTo see the rest, run this (with the same uv options):\n  {command}", file=sys.stderr)
@@ -444,7 +444,7 @@ def find_wrong_setting() -> str | None:
 
 
 def stop(*_: object) -> None:  # A second signal must not cut off the last words.
-    signal.signal(signal.SIGINT, lambda *_: None)  # SIG_IGN makes Python report a pending one.
+    signal.signal(signal.SIGINT, lambda *_: None)  # SIG_IGN may make Python print an error.
     signal.signal(signal.SIGTERM, lambda *_: None)
     raise KeyboardInterrupt
 
@@ -482,8 +482,8 @@ def main() -> int:  # 0: all succeeded; 130: Ctrl-C or SIGTERM; else 1. (argpars
         if isinstance(error, httpx.HTTPStatusError) and error.response.status_code == 404:
             group_id = None  # The API knows no such group: print no command below.
         return print_error(*explain(error))
-    except OSError as error:  # Such as a full disk, which must not fail the flush at exit, too
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:  # Such as a full disk
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # For the flush at exit
         return print_error(str(error))
     finally:
         if group_id and not complete:
@@ -494,6 +494,6 @@ if __name__ == "__main__":
     signal.signal(signal.SIGINT, stop)
     signal.signal(signal.SIGTERM, stop)
     status = main()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # At exit, Python resets all but SIG_IGN.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Here it must last: Python resets others.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     sys.exit(status)
