@@ -243,7 +243,7 @@ def report_width() -> int:
     return max(40, min(80, shutil.get_terminal_size().columns))
 
 
-# Text that others wrote is printed as is: rich must not see [markup] or :emoji: in it.
+# Text that others wrote is no markup: rich must not see [tags] or :emoji: codes in it.
 console = Console(width=report_width(), markup=False, emoji=False, highlight=False)
 errors = Console(width=report_width(), markup=False, emoji=False, highlight=False, stderr=True)
 print_markup = partial(console.print, markup=True)  # Only for text of our own
@@ -258,7 +258,7 @@ def clean(text: str | None, width: int = sys.maxsize, at_word: bool = False) -> 
     if cell_len(text) <= width:
         return text
     kept = set_cell_size(text, width - 3)
-    if at_word and not text.startswith(kept + " "):  # The cut is inside a word: drop its start.
+    if at_word and not text.startswith(kept + " "):  # The cut is inside a word: drop that.
         kept = kept.rpartition(" ")[0] or kept
     return kept.rstrip() + "..."
 
