@@ -143,7 +143,7 @@ def count(results: list[Result], *states: str) -> int:
 
 
 def correlate(requests: list[Any], results: list[Result]) -> list[Result]:
-    """Match results to requests by custom_id; return them in the order of the requests."""
+    """Match results to requests by custom_id; return them in the requests' order, others last."""
     rows = []
     unlisted = len(requests) - len(results)  # If more have no match, custom_ids were lost.
     for custom_id, question in map(read_request, requests):
@@ -273,7 +273,7 @@ def print_heading(title: str, end: str = "") -> None:
 
 
 def print_figure(label: str, values: list[Any], spec: str, unit: str, function: Any = sum) -> None:
-    known = [value for value in values if value is not None]
+    known = [value for value in values if value is not None and 0 <= value < 1e12]
     figure = (format(function(known), spec) if known else "n/a").rjust(min(10, console.width - 35))
     print_markup(f"      {label}[bold]{figure}[/]{unit if known else ''}")
 
@@ -437,7 +437,7 @@ def find_wrong_setting() -> str | None:
         (is_key, "INFERENCE_API_KEY is set, but cannot be a key: check for quotes or blanks."),
         (is_base_url, "INFERENCE_BASE_URL must be like https://api.inference.net"),
         (MODEL_ID.strip(), "MODEL_ID must be the name of a model."),
-        (POLL_INTERVAL_SECONDS > 0, "POLL_INTERVAL_SECONDS must be a number above 0."),
+        (0 < POLL_INTERVAL_SECONDS < 1e6, "POLL_INTERVAL_SECONDS must be a number above 0."),
         (MAX_POLL_ATTEMPTS >= 1, "MAX_POLL_ATTEMPTS must be at least 1."),
     ]
     return next((message for passed, message in checks if not passed), None)

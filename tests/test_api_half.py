@@ -2,6 +2,7 @@
 
 import json
 import re
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -43,12 +44,16 @@ def api_half(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def run(program: str, folder: Path, api: MockGroupApi) -> "subprocess.CompletedProcess[str]":
+    (folder / "program.py").write_text(program, encoding="utf-8")
+    return run_to_end([sys.executable, "program.py"], environment(api.url), cwd=folder)
+
+
 def run_program(folder: Path, api: MockGroupApi) -> Any:
     """Return what the program printed, which is all that was printed."""
-    (folder / "program.py").write_text(PROGRAM, encoding="utf-8")
-    run = run_to_end([sys.executable, "program.py"], environment(api.url), cwd=folder)
-    assert (run.returncode, run.stderr) == (0, "")
-    return json.loads(run.stdout)
+    ended = run(PROGRAM, folder, api)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    return json.loads(ended.stdout)
 
 
 def test_submits_polls_and_correlates(api_half: Path) -> None:
@@ -99,13 +104,11 @@ with open_client() as client:
 
 def test_requests_that_break_a_rule_are_not_sent(api_half: Path) -> None:
     """Whoever forgets to check them is told by a ValueError, and pays nothing."""
-    (api_half / "program.py").write_text(MISTAKEN_PROGRAM, encoding="utf-8")
     with MockGroupApi() as api:
-        command = [sys.executable, "program.py"]
-        run = run_to_end(command, environment(api.url), cwd=api_half)
+        ended = run(MISTAKEN_PROGRAM, api_half, api)
 
-    assert run.stderr.splitlines()[-1].startswith("ValueError: Each request needs a ")
-    assert run.returncode == 1
+    assert ended.stderr.splitlines()[-1].startswith("ValueError: Each request needs a ")
+    assert ended.returncode == 1
     assert api.headers == []
 
 

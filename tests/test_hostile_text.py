@@ -348,6 +348,7 @@ def test_wrong_values_in_each_place(play: Play, path: tuple[Any, ...]) -> None:
         pytest.param(("finishedAt",), "9999-12-31T23:59:59-23:59", id="the last day"),
         pytest.param(("finishedAt",), "2025-01-15T12:00:00." + "1" * 5000 + "Z", id="a long time"),
         pytest.param(("response", "usage", "completion_tokens"), 10**30, id="many tokens"),
+        pytest.param(("response", "usage", "completion_tokens"), 10**400, id="more than a float"),
         pytest.param(("response", "usage", "prompt_tokens"), -(10**30), id="less than no tokens"),
         pytest.param(("response", "usage", "total_tokens"), 1e308, id="tokens in parts"),
         pytest.param(("request", "metadata", "custom_id"), "", id="an empty id"),

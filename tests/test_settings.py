@@ -49,6 +49,7 @@ def test_drops_blanks_around_the_key(play: Play) -> None:
         ("MODEL_ID", " ", "model"),
         ("POLL_INTERVAL_SECONDS", 0, "above 0"),
         ("POLL_INTERVAL_SECONDS", -0.5, "above 0"),
+        ("POLL_INTERVAL_SECONDS", 1e300, "above 0"),
         ("MAX_POLL_ATTEMPTS", 0, "at least 1"),
         ("MAX_POLL_ATTEMPTS", -1, "at least 1"),
     ],

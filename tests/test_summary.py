@@ -230,6 +230,7 @@ def test_token_usage(play: Play) -> None:
         used(prompt_tokens=234, completion_tokens=101, total_tokens=335),
         used(prompt_tokens=None, completion_tokens=[], total_tokens=True),
         used(prompt_tokens="7", completion_tokens=1.5),
+        used(prompt_tokens=-9, completion_tokens=-(10**30), total_tokens=10**30),
         {**used(), "response": None},
         *listed("Failed"),
     ]
