@@ -123,19 +123,14 @@ def poll_group(
         try:
             listed = fetch_results(client, group_id)
             # Keep the list with more final results, of equals the longer one, else the new one.
-            if (count(listed, *FINAL), len(listed)) >= (count(results, *FINAL), len(results)):
-                results = listed
+            results = max(listed, results, key=lambda each: (count(each, *FINAL), len(each)))
         except httpx.HTTPError as error:
             problem, pause = retry_or_raise(error, just_submitted)
         yield results, problem
-        final, total = final_and_total(results, group_size)
-        if (results and final == total) or attempt == MAX_POLL_ATTEMPTS:
+        total = max(len(results), group_size or 1)  # 1: an empty list is no complete group.
+        if count(results, *FINAL) == total or attempt == MAX_POLL_ATTEMPTS:
             return
         time.sleep(max(0, pause, next_poll - time.monotonic()))
-
-
-def final_and_total(results: list[Result], group_size: int | None) -> tuple[int, int]:
-    return count(results, *FINAL), max(len(results), group_size or 0)
 
 
 def count(results: list[Result], *states: str) -> int:
@@ -188,9 +183,10 @@ def elapsed_ms(generation: Any) -> float | None:
     times = []
     try:
         for name in ("dispatchedAt", "finishedAt"):
-            # Python 3.10 needs 3 or 6 digits (7 characters are a dot and 6), and reads no "Z".
-            text = re.sub(r"\.\d*", lambda match: match[0].ljust(7, "0")[:7], generation[name])
-            times.append(datetime.fromisoformat(text.replace("Z", "+00:00")))
+            # Python 3.10 reads no "Z", and no fraction but of 3 or 6 digits: make it 6.
+            padded = re.sub(r"(\.\d*)", r"\g<1>000000", generation[name])
+            text = re.sub(r"(\.\d{6})\d*", r"\1", padded).replace("Z", "+00:00")
+            times.append(datetime.fromisoformat(text))
         return (times[1] - times[0]) / timedelta(milliseconds=1)
     except (KeyError, TypeError, ValueError):
         return None
@@ -199,8 +195,8 @@ def elapsed_ms(generation: Any) -> float | None:
 def find_mistake(requests: list[Any]) -> str | None:  # None if they may be submitted
     if not 1 <= len(requests) <= 50:
         return f"A group has 1 to 50 requests: NUM_REQUESTS or build_requests gave {len(requests)}."
-    custom_ids = [custom_id for custom_id, _ in map(read_request, requests)]
-    if not all(custom_ids) or len(set(custom_ids)) < len(custom_ids):
+    custom_ids = {read_field(request, str, "metadata", "custom_id") for request in requests}
+    if len(custom_ids - {None, ""}) < len(requests):
         return "Each request needs a metadata.custom_id of its own: a string that is not empty."
     return None
 
@@ -245,7 +241,7 @@ def report_width() -> int:
 
 # Text that others wrote is no markup: rich must not see [tags] or :emoji: codes in it.
 console = Console(width=report_width(), markup=False, emoji=False, highlight=False)
-errors = Console(width=report_width(), markup=False, emoji=False, highlight=False, stderr=True)
+errors = Console(width=report_width(), stderr=True)
 print_markup = partial(console.print, markup=True)  # Only for text of our own
 sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]  # For a console without ✓
 
@@ -258,8 +254,8 @@ def clean(text: str | None, width: int = sys.maxsize, at_word: bool = False) -> 
     if cell_len(text) <= width:
         return text
     kept = set_cell_size(text, width - 3)
-    if at_word and not text.startswith(kept + " "):  # The cut is inside a word: drop that.
-        kept = kept.rpartition(" ")[0] or kept
+    if at_word:  # One cell more shows whether the last word is whole.
+        kept = set_cell_size(text, width - 2).rpartition(" ")[0] or kept
     return kept.rstrip() + "..."
 
 
@@ -274,8 +270,9 @@ def print_heading(title: str, end: str = "") -> None:
 
 def print_figure(label: str, values: list[Any], spec: str, unit: str, function: Any = sum) -> None:
     known = [value for value in values if value is not None and 0 <= value < 1e12]
-    figure = (format(function(known), spec) if known else "n/a").rjust(min(10, console.width - 35))
-    print_markup(f"      {label}[bold]{figure}[/]{unit if known else ''}")
+    figure = f"{function(known):{spec}}" if known else "n/a"
+    width = min(10, console.width - 35)
+    print_markup(f"      {label}[bold]{figure:>{width}}[/]{unit if known else ''}")
 
 
 def format_bar(width: int, results: list[Result], total: int, failed_cell: str) -> str:
@@ -293,13 +290,14 @@ def moving_line(words: str) -> Progress:
 
 
 def print_start(requests: list[Any], group_id: str | None) -> None:
-    settings = [f"Requests to submit: {len(requests)}", f"Model: {MODEL_ID}"]
-    if group_id:
-        settings = [f"Group to pick up: {group_id}"]
     print_banner("INFERENCE.NET ASYNC GROUP API - POLLING EXAMPLE")
     print_markup("\n  [bold]Configuration:[/]")
-    for setting in (*settings, f"Poll interval: {POLL_INTERVAL_SECONDS:g}s"):
-        console.print(f"    • {clean(setting)}")
+    if group_id:
+        console.print(f"    • Group to pick up: {clean(group_id)}")
+    else:
+        console.print(f"    • Requests to submit: {len(requests)}")
+        console.print(f"    • Model: {clean(MODEL_ID)}")
+    console.print(f"    • Poll interval: {POLL_INTERVAL_SECONDS:g}s")
     if requests:
         print_heading(f"Submitting {len(requests)} Request{'s' * (len(requests) > 1)}", end="\n")
         for custom_id, question in map(read_request, requests[:5]):
@@ -311,16 +309,18 @@ def print_start(requests: list[Any], group_id: str | None) -> None:
 def show_polls(polls: Iterator[tuple[list[Result], str]], group_size: int | None) -> list[Result]:
     print_heading("Polling for Results", end="\n")
     with moving_line("Ctrl-C leaves the group running."):
-        for attempt, (results, note) in enumerate(polls, start=1):
+        for attempt, (results, problem) in enumerate(polls, start=1):
             console.width = report_width()  # The window may have been resized.
-            final, total = final_and_total(results, group_size)
+            final = count(results, *FINAL)
+            total = max(len(results), group_size or 0)
+            end = f"| {final}/{total} ({100 * final // max(1, total)}%)"
             running, queued = count(results, "In Progress"), count(results, "Queued")
-            if not note and running + queued:
-                note = f"⏳ {running} running, {queued} queued"
+            if problem:
+                end += f" ({problem})"
+            elif running or queued:
+                end += f" (⏳ {running} running, {queued} queued)"
             bar = format_bar(max(4, console.width - 50), results, total, failed_cell="█")
             start = Text(f"  [{attempt:>3}] |") + Text.from_markup(bar)
-            note = f" ({note})" if note else ""
-            end = f"| {final}/{total} ({100 * final // max(1, total)}%){note}"
             console.print(start, clean(end, console.width - len(start)), sep="")
     return results
 
@@ -329,8 +329,8 @@ def print_report(results: list[Result], group_size: int | None, seconds: float |
     if not results:
         print_error("No results of this group were received.")
         return False
-    final, total = final_and_total(results, group_size)
     succeeded, failed = count(results, "Success"), count(results, "Failed")
+    final, total = succeeded + failed, max(len(results), group_size or 0)
     print_banner("GROUP GENERATION SUMMARY", before="\n")
     icon, style = "●", "bold"
     if succeeded == total:
@@ -384,13 +384,13 @@ def print_answers(results: list[Result]) -> None:
         answer = clean(result.failure_reason or result.answer, response_width, at_word=True)
         table.add_row(custom_id, STATUSES.get(state, state), question, answer)
     print_heading("Request-Response Correlation", end="\n")
-    console.print(Padding(table, (0, 0, 0, 2)))
+    console.print(Padding.indent(table, 2))
     failures = [result for result in results if result.state == "Failed"]
     if failures:
         print_heading("Failed Request Details", end="\n")
     for failure in failures:
         custom_id, reason = clean(failure.custom_id), clean(failure.failure_reason)
-        console.print(Padding(Text.assemble((custom_id, "red"), ": ", reason), (0, 0, 0, 4)))
+        console.print(Padding.indent(Text.assemble((custom_id, "red"), ": ", reason), 4))
 
 
 def print_error(words: str, advice: str = "") -> int:  # Returns the exit status.
@@ -443,8 +443,8 @@ def find_wrong_setting() -> str | None:
     return next((message for passed, message in checks if not passed), None)
 
 
-def stop(*_: object) -> None:  # A second signal must not cut off the last words.
-    signal.signal(signal.SIGINT, lambda *_: None)  # SIG_IGN may make Python print an error.
+def stop(*_: object) -> None:  # Only the first signal counts: another must not cut off the end.
+    signal.signal(signal.SIGINT, lambda *_: None)  # Under SIG_IGN, a pending one prints an error.
     signal.signal(signal.SIGTERM, lambda *_: None)
     raise KeyboardInterrupt
 
@@ -482,8 +482,8 @@ def main() -> int:  # 0: all succeeded; 130: Ctrl-C or SIGTERM; else 1. (argpars
         if isinstance(error, httpx.HTTPStatusError) and error.response.status_code == 404:
             group_id = None  # The API knows no such group: print no command below.
         return print_error(*explain(error))
-    except OSError as error:  # Such as a full disk
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # For the flush at exit
+    except OSError as error:  # A full disk, say: let Python's flush at exit succeed.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return print_error(str(error))
     finally:
         if group_id and not complete:
@@ -494,6 +494,6 @@ if __name__ == "__main__":
     signal.signal(signal.SIGINT, stop)
     signal.signal(signal.SIGTERM, stop)
     status = main()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Here it must last: Python resets others.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Python resets all others at exit.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     sys.exit(status)
