@@ -122,13 +122,13 @@ def poll_group(
         problem, pause = "", 0.0
         try:
             listed = fetch_results(client, group_id)
-            # Keep the list with more final results, of equals the longer one, else the new one.
+            # Prefer more final results, then more results, then the new list: max takes the first.
             results = max(listed, results, key=lambda each: (count(each, *FINAL), len(each)))
         except httpx.HTTPError as error:
             problem, pause = retry_or_raise(error, just_submitted)
         yield results, problem
-        total = max(len(results), group_size or 1)  # 1: an empty list is no complete group.
-        if count(results, *FINAL) == total or attempt == MAX_POLL_ATTEMPTS:
+        total = max(len(results), group_size or 0)
+        if (total and count(results, *FINAL) == total) or attempt == MAX_POLL_ATTEMPTS:
             return
         time.sleep(max(0, pause, next_poll - time.monotonic()))
 
@@ -140,13 +140,13 @@ def count(results: list[Result], *states: str) -> int:
 def correlate(requests: list[Any], results: list[Result]) -> list[Result]:
     """Match results to requests by custom_id; return them in the requests' order, others last."""
     rows = []
-    unlisted = len(requests) - len(results)  # If more have no match, custom_ids were lost.
+    missing = len(requests) - len(results)
     for custom_id, question in map(read_request, requests):
         matches = [result for result in results if result.custom_id == custom_id]
         rows += [match._replace(question=question) for match in matches]
-        if not matches and unlisted > 0:
+        if not matches and missing > 0:  # With none missing, it is listed without its custom_id.
             rows.append(Result(custom_id, "Not listed", question))
-            unlisted -= 1
+            missing -= 1
     matched = {row.custom_id for row in rows}
     others = [result for result in results if result.custom_id not in matched]
     return rows + sorted(others, key=lambda result: result.custom_id or "")
@@ -174,7 +174,7 @@ def read_field(value: Any, kind: type, *path: str | int) -> Any:
             value = value[step]
     except (ValueError, RecursionError, KeyError, IndexError, TypeError):
         return None
-    if kind is str and type(value) is list:  # The content of a message may come in parts.
+    if kind is str and type(value) is list:  # A message may come in parts: join their texts.
         return " ".join(read_field(part, str, "text") or "" for part in value).strip()
     return value if type(value) is kind else None
 
@@ -183,7 +183,7 @@ def elapsed_ms(generation: Any) -> float | None:
     times = []
     try:
         for name in ("dispatchedAt", "finishedAt"):
-            # Python 3.10 reads no "Z", and no fraction but of 3 or 6 digits: make it 6.
+            # Make the fraction 6 digits long, and "Z" an offset: Python 3.10 needs both.
             padded = re.sub(r"(\.\d*)", r"\g<1>000000", generation[name])
             text = re.sub(r"(\.\d{6})\d*", r"\1", padded).replace("Z", "+00:00")
             times.append(datetime.fromisoformat(text))
@@ -254,8 +254,8 @@ def clean(text: str | None, width: int = sys.maxsize, at_word: bool = False) -> 
     if cell_len(text) <= width:
         return text
     kept = set_cell_size(text, width - 3)
-    if at_word:  # One cell more shows whether the last word is whole.
-        kept = set_cell_size(text, width - 2).rpartition(" ")[0] or kept
+    if at_word and text[len(kept)] != " ":  # The last word is cut: drop what is left of it.
+        kept = kept.rpartition(" ")[0] or kept
     return kept.rstrip() + "..."
 
 
@@ -282,7 +282,7 @@ def format_bar(width: int, results: list[Result], total: int, failed_cell: str) 
 
 
 def moving_line(words: str) -> Progress:
-    moves = console.is_interactive and sys.stdout.isatty()  # FORCE_COLOR fakes is_interactive.
+    moves = console.is_interactive and sys.stdout.isatty()  # FORCE_COLOR makes pipes "interactive".
     columns = SpinnerColumn(), "{task.elapsed:.0f}s. {task.description}"
     line = Progress(*columns, console=console, transient=True, disable=not moves)
     line.add_task(words)
@@ -311,8 +311,7 @@ def show_polls(polls: Iterator[tuple[list[Result], str]], group_size: int | None
     with moving_line("Ctrl-C leaves the group running."):
         for attempt, (results, problem) in enumerate(polls, start=1):
             console.width = report_width()  # The window may have been resized.
-            final = count(results, *FINAL)
-            total = max(len(results), group_size or 0)
+            final, total = count(results, *FINAL), max(len(results), group_size or 0)
             end = f"| {final}/{total} ({100 * final // max(1, total)}%)"
             running, queued = count(results, "In Progress"), count(results, "Queued")
             if problem:
@@ -403,7 +402,7 @@ def explain(error: httpx.HTTPError) -> tuple[str, str]:  # What went wrong, and 
     if isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError)):
         advice = "Nothing was submitted. Check the network, and INFERENCE_BASE_URL if you set it."
         return f"No connection to {BASE_URL}: {error}", advice
-    if not isinstance(error, httpx.HTTPStatusError):  # The polls let no others out.
+    if not isinstance(error, httpx.HTTPStatusError):  # Not from a poll: see retry_or_raise.
         return f"The submission failed: {error}", MAY_EXIST
     response, status = error.response, error.response.status_code
     words = read_field(response, str, "error", "message") or read_field(response, str, "message")
@@ -422,7 +421,7 @@ def print_pick_up_command(group_id: str, group_size: int | None) -> None:
 def parse_command_line() -> tuple[str | None, int | None]:
     parser = ArgumentParser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
     parser.add_argument("GROUP_ID", nargs="?", help="the group to pick up")
-    parser.add_argument("SIZE", nargs="?", type=int, help="its number of requests, 1 to 50")
+    parser.add_argument("SIZE", nargs="?", type=int, help="how many requests to wait for, 1 to 50")
     arguments = parser.parse_args()
     if arguments.GROUP_ID in NOT_IDS or arguments.SIZE not in {None, *range(1, 51)}:
         parser.error("GROUP_ID must be the id of a group, and SIZE a number from 1 to 50")
@@ -431,7 +430,7 @@ def parse_command_line() -> tuple[str | None, int | None]:
 
 def find_wrong_setting() -> str | None:
     is_key = API_KEY.isascii() and not re.search(r"[\s\"']", API_KEY)
-    is_base_url = re.fullmatch(r"https?://(\[[\da-f:]+\]|[\w.-]+)(:\d+)?(/[^\s?#]*)?", BASE_URL)
+    is_base_url = re.fullmatch(r"https?://(\[[\da-fA-F:.]+\]|[\w.-]+)(:\d+)?(/[^\s?#]*)?", BASE_URL)
     checks = [
         (API_KEY, "No API key. Set it with: export INFERENCE_API_KEY=your-api-key-here"),
         (is_key, "INFERENCE_API_KEY is set, but cannot be a key: check for quotes or blanks."),
@@ -443,8 +442,8 @@ def find_wrong_setting() -> str | None:
     return next((message for passed, message in checks if not passed), None)
 
 
-def stop(*_: object) -> None:  # Only the first signal counts: another must not cut off the end.
-    signal.signal(signal.SIGINT, lambda *_: None)  # Under SIG_IGN, a pending one prints an error.
+def stop(*_: object) -> None:  # The first signal ends the run; a second changes nothing.
+    signal.signal(signal.SIGINT, lambda *_: None)  # With SIG_IGN, a waiting signal prints an error.
     signal.signal(signal.SIGTERM, lambda *_: None)
     raise KeyboardInterrupt
 
@@ -482,7 +481,8 @@ def main() -> int:  # 0: all succeeded; 130: Ctrl-C or SIGTERM; else 1. (argpars
         if isinstance(error, httpx.HTTPStatusError) and error.response.status_code == 404:
             group_id = None  # The API knows no such group: print no command below.
         return print_error(*explain(error))
-    except OSError as error:  # A full disk, say: let Python's flush at exit succeed.
+    except OSError as error:  # A full disk, for example
+        # Python flushes stdout once more at exit: that must not fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return print_error(str(error))
     finally:
@@ -494,6 +494,6 @@ if __name__ == "__main__":
     signal.signal(signal.SIGINT, stop)
     signal.signal(signal.SIGTERM, stop)
     status = main()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Python resets all others at exit.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # At exit, Python drops handlers but not SIG_IGN.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     sys.exit(status)

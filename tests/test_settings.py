@@ -98,6 +98,7 @@ def test_an_impossible_base_url(play: Play, base_url: str) -> None:
         ("https://gateway.example/inference", "https://gateway.example/inference"),
         ("https://gateway.example/a/b-1/", "https://gateway.example/a/b-1"),
         ("http://[::1]:8000", "http://[::1]:8000"),
+        ("http://[::FFFF:127.0.0.1]:8000", "http://[::FFFF:127.0.0.1]:8000"),
         (" https://gateway.example\n", "https://gateway.example"),
     ],
 )
