@@ -7,7 +7,7 @@
 
   uv run async_polling_example.py                  submit a new group (charged)
   uv run async_polling_example.py GROUP_ID [SIZE]  pick up a group (free)
-Environment: INFERENCE_API_KEY (needed), INFERENCE_BASE_URL (a proxy or gateway)
+Environment: INFERENCE_API_KEY (needed), INFERENCE_BASE_URL (another address)
 API: https://docs.inference.net/features/asynchronous-inference/group
 """
 
@@ -122,8 +122,8 @@ def poll_group(
         problem, pause = "", 0.0
         try:
             listed = fetch_results(client, group_id)
-            # Prefer more final results, then more results, then the new list: max takes the first.
-            results = max(listed, results, key=lambda each: (count(each, *FINAL), len(each)))
+            if (count(listed, *FINAL), len(listed)) >= (count(results, *FINAL), len(results)):
+                results = listed  # Otherwise keep the earlier list: this one tells less.
         except httpx.HTTPError as error:
             problem, pause = retry_or_raise(error, just_submitted)
         yield results, problem
@@ -144,7 +144,7 @@ def correlate(requests: list[Any], results: list[Result]) -> list[Result]:
     for custom_id, question in map(read_request, requests):
         matches = [result for result in results if result.custom_id == custom_id]
         rows += [match._replace(question=question) for match in matches]
-        if not matches and missing > 0:  # With none missing, it is listed without its custom_id.
+        if not matches and missing > 0:  # Otherwise it is among those without a custom_id.
             rows.append(Result(custom_id, "Not listed", question))
             missing -= 1
     matched = {row.custom_id for row in rows}
@@ -182,11 +182,9 @@ def read_field(value: Any, kind: type, *path: str | int) -> Any:
 def elapsed_ms(generation: Any) -> float | None:
     times = []
     try:
-        for name in ("dispatchedAt", "finishedAt"):
-            # Make the fraction 6 digits long, and "Z" an offset: Python 3.10 needs both.
-            padded = re.sub(r"(\.\d*)", r"\g<1>000000", generation[name])
-            text = re.sub(r"(\.\d{6})\d*", r"\1", padded).replace("Z", "+00:00")
-            times.append(datetime.fromisoformat(text))
+        for name in ("dispatchedAt", "finishedAt"):  # Python 3.10 needs .5Z as .500000+00:00.
+            text = re.sub(r"\.\d*", lambda match: match[0][:7].ljust(7, "0"), generation[name])
+            times.append(datetime.fromisoformat(text.replace("Z", "+00:00")))
         return (times[1] - times[0]) / timedelta(milliseconds=1)
     except (KeyError, TypeError, ValueError):
         return None
@@ -227,10 +225,11 @@ ADVICE = {
     402: "Check your account's credit.",
     403: "Check what your key's project may use.",
     404: "Check INFERENCE_BASE_URL, and the group id: a new group may need a minute.",
+    408: MAY_EXIST,
     413: "Submit fewer or shorter requests at a time.",
     429: "Wait a minute, then run it again.",
 }
-STATUSES = {"Success": Text("✓ Success", "green"), "Failed": Text("✗ Failed", "red")}
+STATUS_CELLS = {"Success": Text("✓ Success", "green"), "Failed": Text("✗ Failed", "red")}
 # Control characters except white space (?!\s), marks that turn text around, and lone surrogates
 UNSAFE = r"(?!\s)[\0-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
 
@@ -254,7 +253,7 @@ def clean(text: str | None, width: int = sys.maxsize, at_word: bool = False) -> 
     if cell_len(text) <= width:
         return text
     kept = set_cell_size(text, width - 3)
-    if at_word and text[len(kept)] != " ":  # The last word is cut: drop what is left of it.
+    if at_word and text[len(kept)] != " ":  # Cut inside a word: drop its beginning, too.
         kept = kept.rpartition(" ")[0] or kept
     return kept.rstrip() + "..."
 
@@ -268,9 +267,9 @@ def print_heading(title: str, end: str = "") -> None:
     print_markup(f"\n  [bold]{title}\n  {'-' * (len(title) + 4)}[/]{end}")
 
 
-def print_figure(label: str, values: list[Any], spec: str, unit: str, function: Any = sum) -> None:
+def print_figure(label: str, values: Any, how: Any = sum, spec: str = ",", unit: str = "") -> None:
     known = [value for value in values if value is not None and 0 <= value < 1e12]
-    figure = f"{function(known):{spec}}" if known else "n/a"
+    figure = f"{how(known):{spec}}" if known else "n/a"
     width = min(10, console.width - 35)
     print_markup(f"      {label}[bold]{figure:>{width}}[/]{unit if known else ''}")
 
@@ -346,16 +345,17 @@ def print_report(results: list[Result], group_size: int | None, seconds: float |
     print_markup(f"      Total:      [bold]{total:5}[/]")
     times = [result.milliseconds for result in results]
     print_heading("Performance Metrics")
-    print_figure("Total wall-clock time: ", [seconds], ".2f", "s")
-    print_figure("Avg generation time:   ", times, ".1f", "ms", fmean)
-    print_figure("Min generation time:   ", times, ".1f", "ms", min)
-    print_figure("Max generation time:   ", times, ".1f", "ms", max)
-    print_figure("Throughput:            ", [final / seconds] if seconds else [], ".2f", " req/s")
+    print_figure("Total wall-clock time: ", [seconds], sum, ".2f", "s")
+    print_figure("Avg generation time:   ", times, fmean, ".1f", "ms")
+    print_figure("Min generation time:   ", times, min, ".1f", "ms")
+    print_figure("Max generation time:   ", times, max, ".1f", "ms")
+    per_second = final / seconds if seconds else None
+    print_figure("Throughput:            ", [per_second], sum, ".2f", " req/s")
     print_heading("Token Usage")
-    print_figure("Prompt tokens:     ", read_usage(results, "prompt_tokens"), ",", "")
-    print_figure("Completion tokens: ", read_usage(results, "completion_tokens"), ",", "")
-    print_figure("Total tokens:      ", read_usage(results, "total_tokens"), ",", "")
-    print_figure("Avg completion/req:", read_usage(results, "completion_tokens"), ",.1f", "", fmean)
+    print_figure("Prompt tokens:     ", read_usage(results, "prompt_tokens"))
+    print_figure("Completion tokens: ", read_usage(results, "completion_tokens"))
+    print_figure("Total tokens:      ", read_usage(results, "total_tokens"))
+    print_figure("Avg completion/req:", read_usage(results, "completion_tokens"), fmean, ",.1f")
     print_answers(results)
     words = "Generation complete!" if group_size else f"All {total} listed requests are complete."
     if final == total:
@@ -381,7 +381,7 @@ def print_answers(results: list[Result]) -> None:
         state = clean(result.state, status_width)
         question = clean(result.question, min(28, question_width))
         answer = clean(result.failure_reason or result.answer, response_width, at_word=True)
-        table.add_row(custom_id, STATUSES.get(state, state), question, answer)
+        table.add_row(custom_id, STATUS_CELLS.get(state, state), question, answer)
     print_heading("Request-Response Correlation", end="\n")
     console.print(Padding.indent(table, 2))
     failures = [result for result in results if result.state == "Failed"]
@@ -402,7 +402,7 @@ def explain(error: httpx.HTTPError) -> tuple[str, str]:  # What went wrong, and 
     if isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError)):
         advice = "Nothing was submitted. Check the network, and INFERENCE_BASE_URL if you set it."
         return f"No connection to {BASE_URL}: {error}", advice
-    if not isinstance(error, httpx.HTTPStatusError):  # Not from a poll: see retry_or_raise.
+    if not isinstance(error, httpx.HTTPStatusError):  # From the submission: polls go on.
         return f"The submission failed: {error}", MAY_EXIST
     response, status = error.response, error.response.status_code
     words = read_field(response, str, "error", "message") or read_field(response, str, "message")
@@ -443,7 +443,7 @@ def find_wrong_setting() -> str | None:
 
 
 def stop(*_: object) -> None:  # The first signal ends the run; a second changes nothing.
-    signal.signal(signal.SIGINT, lambda *_: None)  # With SIG_IGN, a waiting signal prints an error.
+    signal.signal(signal.SIGINT, lambda *_: None)  # Not yet SIG_IGN: Python may print an error.
     signal.signal(signal.SIGTERM, lambda *_: None)
     raise KeyboardInterrupt
 
@@ -486,7 +486,7 @@ def main() -> int:  # 0: all succeeded; 130: Ctrl-C or SIGTERM; else 1. (argpars
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return print_error(str(error))
     finally:
-        if group_id and not complete:
+        if group_id and not complete:  # There is a group, and not all of it was reported.
             print_pick_up_command(clean(group_id), group_size)
 
 
@@ -494,6 +494,6 @@ if __name__ == "__main__":
     signal.signal(signal.SIGINT, stop)
     signal.signal(signal.SIGTERM, stop)
     status = main()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # At exit, Python drops handlers but not SIG_IGN.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Now SIG_IGN: Python's exit undoes handlers.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     sys.exit(status)

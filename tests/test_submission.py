@@ -184,6 +184,7 @@ def test_a_refused_submission(play: Play, answer: httpx.Response, error: str, ad
 @pytest.mark.parametrize(
     ("answer", "words"),
     [
+        (httpx.Response(408), "HTTP 408 Request Timeout"),
         (httpx.Response(500, text="Oops."), "HTTP 500 Internal Server Error: Oops."),
         (httpx.Response(502, html="<h1>Bad\n gate</h1>"), "HTTP 502 Bad Gateway: Bad gate\n"),
         (httpx.Response(504), "HTTP 504 Gateway Timeout"),
