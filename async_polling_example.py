@@ -54,7 +54,7 @@ QUESTIONS = [
 API_KEY = os.environ.get("INFERENCE_API_KEY", "").strip()
 BASE_URL = os.environ.get("INFERENCE_BASE_URL", "").strip() or "https://api.inference.net"
 FINAL = ("Success", "Failed")  # States that do not change any more
-NOT_IDS = {"", " ", ".", ".."}  # No group has these, and ".." would lead to another URL.
+NOT_IDS = {"", " ", ".", ".."}  # Nothing, a blank, and what would lead to another URL
 
 
 class Result(NamedTuple):  # What the API says about one request; None where it says nothing
@@ -86,7 +86,7 @@ def open_client() -> httpx.Client:
 
 
 def submit_group(client: httpx.Client, requests: list[Any]) -> tuple[str, int | None]:
-    """Submit a group; return its id, and its size if told. Raises ValueError, httpx.HTTPError."""
+    """Submit a group; return its id, and its size if given. Raises ValueError, httpx.HTTPError."""
     if mistake := find_mistake(requests):
         raise ValueError(mistake)
     # Send them once: there is no idempotency key, so what is sent twice may be charged twice.
@@ -122,8 +122,9 @@ def poll_group(
         problem, pause = "", 0.0
         try:
             listed = fetch_results(client, group_id)
+            # A poll may list less than an earlier one. More final results win, then more results.
             if (count(listed, *FINAL), len(listed)) >= (count(results, *FINAL), len(results)):
-                results = listed  # Otherwise keep the earlier list: this one tells less.
+                results = listed
         except httpx.HTTPError as error:
             problem, pause = retry_or_raise(error, just_submitted)
         yield results, problem
@@ -140,13 +141,13 @@ def count(results: list[Result], *states: str) -> int:
 def correlate(requests: list[Any], results: list[Result]) -> list[Result]:
     """Match results to requests by custom_id; return them in the requests' order, others last."""
     rows = []
-    missing = len(requests) - len(results)
+    not_listed = len(requests) - len(results)  # How many requests the API has not listed yet
     for custom_id, question in map(read_request, requests):
         matches = [result for result in results if result.custom_id == custom_id]
         rows += [match._replace(question=question) for match in matches]
-        if not matches and missing > 0:  # Otherwise it is among those without a custom_id.
+        if not matches and not_listed > 0:  # At 0, all are listed: this one lost its custom_id.
             rows.append(Result(custom_id, "Not listed", question))
-            missing -= 1
+            not_listed -= 1
     matched = {row.custom_id for row in rows}
     others = [result for result in results if result.custom_id not in matched]
     return rows + sorted(others, key=lambda result: result.custom_id or "")
@@ -182,7 +183,8 @@ def read_field(value: Any, kind: type, *path: str | int) -> Any:
 def elapsed_ms(generation: Any) -> float | None:
     times = []
     try:
-        for name in ("dispatchedAt", "finishedAt"):  # Python 3.10 needs .5Z as .500000+00:00.
+        for name in ("dispatchedAt", "finishedAt"):
+            # Python 3.10 needs +00:00 for Z, and a fraction of 7 characters: a point and 6 digits.
             text = re.sub(r"\.\d*", lambda match: match[0][:7].ljust(7, "0"), generation[name])
             times.append(datetime.fromisoformat(text.replace("Z", "+00:00")))
         return (times[1] - times[0]) / timedelta(milliseconds=1)
@@ -252,10 +254,10 @@ def clean(text: str | None, width: int = sys.maxsize, at_word: bool = False) -> 
         text = text.replace(API_KEY, "[API key]")
     if cell_len(text) <= width:
         return text
-    kept = set_cell_size(text, width - 3)
-    if at_word and text[len(kept)] != " ":  # Cut inside a word: drop its beginning, too.
-        kept = kept.rpartition(" ")[0] or kept
-    return kept.rstrip() + "..."
+    kept = set_cell_size(text, width - 3).rstrip()
+    if at_word:  # End after a whole word: the next character shows whether the last one is whole.
+        kept = text[: len(kept) + 1].rpartition(" ")[0] or kept
+    return kept + "..."
 
 
 def print_banner(title: str, style: str = "cyan", before: str = "") -> None:
@@ -267,11 +269,11 @@ def print_heading(title: str, end: str = "") -> None:
     print_markup(f"\n  [bold]{title}\n  {'-' * (len(title) + 4)}[/]{end}")
 
 
-def print_figure(label: str, values: Any, how: Any = sum, spec: str = ",", unit: str = "") -> None:
-    known = [value for value in values if value is not None and 0 <= value < 1e12]
-    figure = f"{how(known):{spec}}" if known else "n/a"
+def print_figure(label: str, values: Any, spec: str = ",", unit: str = "", how: Any = sum) -> None:
+    plausible = [value for value in values if value is not None and 0 <= value < 1e12]
+    figure = f"{how(plausible):{spec}}" if plausible else "n/a"
     width = min(10, console.width - 35)
-    print_markup(f"      {label}[bold]{figure:>{width}}[/]{unit if known else ''}")
+    print_markup(f"      {label}[bold]{figure:>{width}}[/]{unit if plausible else ''}")
 
 
 def format_bar(width: int, results: list[Result], total: int, failed_cell: str) -> str:
@@ -333,7 +335,7 @@ def print_report(results: list[Result], group_size: int | None, seconds: float |
     icon, style = "●", "bold"
     if succeeded == total:
         icon, style = "✓", "green"
-    elif failed > total / 5:  # 20 %
+    elif failed / total > 0.2:
         icon, style = "✗", "red"
     bar = format_bar(console.width // 2, results, total, failed_cell="░")  # Failed: empty, red
     print_heading("Success Rate")
@@ -345,17 +347,16 @@ def print_report(results: list[Result], group_size: int | None, seconds: float |
     print_markup(f"      Total:      [bold]{total:5}[/]")
     times = [result.milliseconds for result in results]
     print_heading("Performance Metrics")
-    print_figure("Total wall-clock time: ", [seconds], sum, ".2f", "s")
-    print_figure("Avg generation time:   ", times, fmean, ".1f", "ms")
-    print_figure("Min generation time:   ", times, min, ".1f", "ms")
-    print_figure("Max generation time:   ", times, max, ".1f", "ms")
-    per_second = final / seconds if seconds else None
-    print_figure("Throughput:            ", [per_second], sum, ".2f", " req/s")
+    print_figure("Total wall-clock time: ", [seconds], ".2f", "s")
+    print_figure("Avg generation time:   ", times, ".1f", "ms", fmean)
+    print_figure("Min generation time:   ", times, ".1f", "ms", min)
+    print_figure("Max generation time:   ", times, ".1f", "ms", max)
+    print_figure("Throughput:            ", [final / seconds] if seconds else [], ".2f", " req/s")
     print_heading("Token Usage")
     print_figure("Prompt tokens:     ", read_usage(results, "prompt_tokens"))
     print_figure("Completion tokens: ", read_usage(results, "completion_tokens"))
     print_figure("Total tokens:      ", read_usage(results, "total_tokens"))
-    print_figure("Avg completion/req:", read_usage(results, "completion_tokens"), fmean, ",.1f")
+    print_figure("Avg completion/req:", read_usage(results, "completion_tokens"), ",.1f", how=fmean)
     print_answers(results)
     words = "Generation complete!" if group_size else f"All {total} listed requests are complete."
     if final == total:
@@ -402,7 +403,7 @@ def explain(error: httpx.HTTPError) -> tuple[str, str]:  # What went wrong, and 
     if isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError)):
         advice = "Nothing was submitted. Check the network, and INFERENCE_BASE_URL if you set it."
         return f"No connection to {BASE_URL}: {error}", advice
-    if not isinstance(error, httpx.HTTPStatusError):  # From the submission: polls go on.
+    if not isinstance(error, httpx.HTTPStatusError):  # From submit_group: poll_group retries.
         return f"The submission failed: {error}", MAY_EXIST
     response, status = error.response, error.response.status_code
     words = read_field(response, str, "error", "message") or read_field(response, str, "message")
@@ -442,8 +443,8 @@ def find_wrong_setting() -> str | None:
     return next((message for passed, message in checks if not passed), None)
 
 
-def stop(*_: object) -> None:  # The first signal ends the run; a second changes nothing.
-    signal.signal(signal.SIGINT, lambda *_: None)  # Not yet SIG_IGN: Python may print an error.
+def stop(*_: object) -> None:  # The first signal ends the run; any after it do nothing.
+    signal.signal(signal.SIGINT, lambda *_: None)
     signal.signal(signal.SIGTERM, lambda *_: None)
     raise KeyboardInterrupt
 
@@ -481,8 +482,7 @@ def main() -> int:  # 0: all succeeded; 130: Ctrl-C or SIGTERM; else 1. (argpars
         if isinstance(error, httpx.HTTPStatusError) and error.response.status_code == 404:
             group_id = None  # The API knows no such group: print no command below.
         return print_error(*explain(error))
-    except OSError as error:  # A full disk, for example
-        # Python flushes stdout once more at exit: that must not fail again.
+    except OSError as error:  # A full disk, say. Without dup2, the flush at exit would fail too.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return print_error(str(error))
     finally:
@@ -494,6 +494,6 @@ if __name__ == "__main__":
     signal.signal(signal.SIGINT, stop)
     signal.signal(signal.SIGTERM, stop)
     status = main()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Now SIG_IGN: Python's exit undoes handlers.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Python drops handlers while it exits.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     sys.exit(status)

@@ -321,6 +321,7 @@ def test_question_cell(play: Play, question: object, cell: str) -> None:
         pytest.param("It is incomprehensibilities", "It is...", id="before a long word"),
         pytest.param("Line one.\nLine two.", "Line one. Line two.", id="lines"),
         pytest.param("法国的首都是巴黎，位于塞纳河畔。", "法国的首都是巴黎，位于...", id="Chinese"),
+        pytest.param("x" + "法" * 11 + " 法法", "x" + "法" * 10 + "...", id="before 23 cells"),
         pytest.param("🎉" * 13, "🎉" * 11 + "...", id="emoji"),
         pytest.param(FAMILY * 13, FAMILY * 11 + "...", id="families stay whole"),
         pytest.param("x" + "👍🏽" * 13, "x" + "👍🏽" * 10 + "...", id="skin tones at an odd place"),
