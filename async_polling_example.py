@@ -54,7 +54,7 @@ QUESTIONS = [
 API_KEY = os.environ.get("INFERENCE_API_KEY", "").strip()
 BASE_URL = os.environ.get("INFERENCE_BASE_URL", "").strip() or "https://api.inference.net"
 FINAL = ("Success", "Failed")  # States that do not change any more
-NOT_IDS = {"", " ", ".", ".."}  # Nothing, a blank, and what would lead to another URL
+NOT_IDS = {"", ".", ".."}  # No group has these, and dots would lead to another URL.
 
 
 class Result(NamedTuple):  # What the API says about one request; None where it says nothing
@@ -92,7 +92,7 @@ def submit_group(client: httpx.Client, requests: list[Any]) -> tuple[str, int | 
     # Send them once: there is no idempotency key, so what is sent twice may be charged twice.
     response = client.post("/v1/async/group/chat/completions", json={"requests": requests})
     response.raise_for_status()
-    group_id = read_field(response, str, "groupId") or ""
+    group_id = (read_field(response, str, "groupId") or "").strip()
     if group_id in NOT_IDS or not group_id.isprintable():
         raise httpx.DecodingError(f"HTTP {response.status_code} without a groupId: {response.text}")
     return group_id, read_field(response, int, "groupSize")
@@ -122,9 +122,7 @@ def poll_group(
         problem, pause = "", 0.0
         try:
             listed = fetch_results(client, group_id)
-            # A poll may list less than an earlier one. More final results win, then more results.
-            if (count(listed, *FINAL), len(listed)) >= (count(results, *FINAL), len(results)):
-                results = listed
+            results = max(listed, results, key=progress)  # A poll may list less than the last one.
         except httpx.HTTPError as error:
             problem, pause = retry_or_raise(error, just_submitted)
         yield results, problem
@@ -132,6 +130,10 @@ def poll_group(
         if (total and count(results, *FINAL) == total) or attempt == MAX_POLL_ATTEMPTS:
             return
         time.sleep(max(0, pause, next_poll - time.monotonic()))
+
+
+def progress(results: list[Result]) -> tuple[int, int]:  # More final results, then more results
+    return count(results, *FINAL), len(results)
 
 
 def count(results: list[Result], *states: str) -> int:
@@ -145,11 +147,11 @@ def correlate(requests: list[Any], results: list[Result]) -> list[Result]:
     for custom_id, question in map(read_request, requests):
         matches = [result for result in results if result.custom_id == custom_id]
         rows += [match._replace(question=question) for match in matches]
-        if not matches and not_listed > 0:  # At 0, all are listed: this one lost its custom_id.
+        if not matches and not_listed > 0:  # At 0, its result is among the others below.
             rows.append(Result(custom_id, "Not listed", question))
             not_listed -= 1
     matched = {row.custom_id for row in rows}
-    others = [result for result in results if result.custom_id not in matched]
+    others = [result for result in results if result.custom_id not in matched]  # Id lost or unknown
     return rows + sorted(others, key=lambda result: result.custom_id or "")
 
 
@@ -183,9 +185,8 @@ def read_field(value: Any, kind: type, *path: str | int) -> Any:
 def elapsed_ms(generation: Any) -> float | None:
     times = []
     try:
-        for name in ("dispatchedAt", "finishedAt"):
-            # Python 3.10 needs +00:00 for Z, and a fraction of 7 characters: a point and 6 digits.
-            text = re.sub(r"\.\d*", lambda match: match[0][:7].ljust(7, "0"), generation[name])
+        for key in ("dispatchedAt", "finishedAt"):  # Python 3.10 needs .500000+00:00 for .5Z.
+            text = re.sub(r"\.(\d*)", lambda match: "." + (match[1] + "0" * 6)[:6], generation[key])
             times.append(datetime.fromisoformat(text.replace("Z", "+00:00")))
         return (times[1] - times[0]) / timedelta(milliseconds=1)
     except (KeyError, TypeError, ValueError):
@@ -255,8 +256,8 @@ def clean(text: str | None, width: int = sys.maxsize, at_word: bool = False) -> 
     if cell_len(text) <= width:
         return text
     kept = set_cell_size(text, width - 3).rstrip()
-    if at_word:  # End after a whole word: the next character shows whether the last one is whole.
-        kept = text[: len(kept) + 1].rpartition(" ")[0] or kept
+    if at_word and not text.startswith(kept + " "):  # Cut inside a word: drop what is left of it.
+        kept = kept.rpartition(" ")[0] or kept
     return kept + "..."
 
 
@@ -373,10 +374,10 @@ def print_answers(results: list[Result]) -> None:
     id_width = max(10, *map(cell_len, ids))
     status_width = 10 if len(results) == count(results, *FINAL) else 12  # For "In Progress"
     response_width = min(25, console.width // 2 - 15)
-    question_width = console.width - id_width - status_width - response_width - 5  # Blanks
+    question_width = console.width - id_width - status_width - response_width - 5  # 2 + 3 blanks
     widths = (id_width, status_width, question_width, response_width)
-    titles = ("ID", "Status", "Question", "Response"[:response_width])
-    table = Table(*titles, box=None, padding=(0, 1, 0, 0), pad_edge=False)
+    table = Table.grid(padding=(0, 1, 0, 0))
+    table.add_row("ID", "Status", "Question", "Response"[:response_width], style="bold")
     table.add_row(*("-" * width for width in widths), style="dim")
     for custom_id, result in zip(ids, results):
         state = clean(result.state, status_width)
@@ -401,9 +402,8 @@ def print_error(words: str, advice: str = "") -> int:  # Returns the exit status
 
 def explain(error: httpx.HTTPError) -> tuple[str, str]:  # What went wrong, and what to do
     if isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError)):
-        advice = "Nothing was submitted. Check the network, and INFERENCE_BASE_URL if you set it."
-        return f"No connection to {BASE_URL}: {error}", advice
-    if not isinstance(error, httpx.HTTPStatusError):  # From submit_group: poll_group retries.
+        return f"No connection to {BASE_URL}: {error}", "Nothing was submitted. Check the network."
+    if not isinstance(error, httpx.HTTPStatusError):  # poll_group raises no others.
         return f"The submission failed: {error}", MAY_EXIST
     response, status = error.response, error.response.status_code
     words = read_field(response, str, "error", "message") or read_field(response, str, "message")
@@ -413,7 +413,7 @@ def explain(error: httpx.HTTPError) -> tuple[str, str]:  # What went wrong, and 
 
 
 def print_pick_up_command(group_id: str, group_size: int | None) -> None:
-    options_end = ["--"] if group_id.startswith("-") else []  # An id like -x is no option.
+    options_end = ["--"] if group_id.startswith("-") else []  # An id may look like an option.
     join = subprocess.list2cmdline if os.name == "nt" else shlex.join
     command = join(["uv", "run", sys.argv[0], *options_end, group_id]) + f" {group_size or ''}"
     print(f"\nTo see the rest, run this (with the same uv options):\n  {command}", file=sys.stderr)
@@ -421,7 +421,7 @@ def print_pick_up_command(group_id: str, group_size: int | None) -> None:
 
 def parse_command_line() -> tuple[str | None, int | None]:
     parser = ArgumentParser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
-    parser.add_argument("GROUP_ID", nargs="?", help="the group to pick up")
+    parser.add_argument("GROUP_ID", nargs="?", type=str.strip, help="the group to pick up")
     parser.add_argument("SIZE", nargs="?", type=int, help="how many requests to wait for, 1 to 50")
     arguments = parser.parse_args()
     if arguments.GROUP_ID in NOT_IDS or arguments.SIZE not in {None, *range(1, 51)}:
@@ -443,7 +443,7 @@ def find_wrong_setting() -> str | None:
     return next((message for passed, message in checks if not passed), None)
 
 
-def stop(*_: object) -> None:  # The first signal ends the run; any after it do nothing.
+def stop(*_: object) -> None:  # The first signal ends the run; later ones do nothing.
     signal.signal(signal.SIGINT, lambda *_: None)
     signal.signal(signal.SIGTERM, lambda *_: None)
     raise KeyboardInterrupt
@@ -494,6 +494,6 @@ if __name__ == "__main__":
     signal.signal(signal.SIGINT, stop)
     signal.signal(signal.SIGTERM, stop)
     status = main()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Python drops handlers while it exits.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Unlike a handler, this lasts while Python exits.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     sys.exit(status)
