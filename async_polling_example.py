@@ -122,7 +122,7 @@ def poll_group(
         problem, pause = "", 0.0
         try:
             listed = fetch_results(client, group_id)
-            results = max(listed, results, key=progress)  # A poll may list less than the last one.
+            results = listed if progress(listed) >= progress(results) else results
         except httpx.HTTPError as error:
             problem, pause = retry_or_raise(error, just_submitted)
         yield results, problem
@@ -132,7 +132,7 @@ def poll_group(
         time.sleep(max(0, pause, next_poll - time.monotonic()))
 
 
-def progress(results: list[Result]) -> tuple[int, int]:  # More final results, then more results
+def progress(results: list[Result]) -> tuple[int, int]:  # A poll may list less than the last.
     return count(results, *FINAL), len(results)
 
 
@@ -142,16 +142,16 @@ def count(results: list[Result], *states: str) -> int:
 
 def correlate(requests: list[Any], results: list[Result]) -> list[Result]:
     """Match results to requests by custom_id; return them in the requests' order, others last."""
+    questions = dict(map(read_request, requests))  # By custom_id, in the requests' order
+    listed = {result.custom_id for result in results}
+    unmatched = [custom_id for custom_id in questions if custom_id not in listed]
+    missing = unmatched[: max(0, len(requests) - len(results))]  # The rest only lost their id.
+    results = results + [Result(custom_id, "Not listed", None) for custom_id in missing]
     rows = []
-    not_listed = len(requests) - len(results)  # How many requests the API has not listed yet
-    for custom_id, question in map(read_request, requests):
+    for custom_id, question in questions.items():
         matches = [result for result in results if result.custom_id == custom_id]
         rows += [match._replace(question=question) for match in matches]
-        if not matches and not_listed > 0:  # At 0, its result is among the others below.
-            rows.append(Result(custom_id, "Not listed", question))
-            not_listed -= 1
-    matched = {row.custom_id for row in rows}
-    others = [result for result in results if result.custom_id not in matched]  # Id lost or unknown
+    others = [result for result in results if result.custom_id not in questions]
     return rows + sorted(others, key=lambda result: result.custom_id or "")
 
 
@@ -185,8 +185,8 @@ def read_field(value: Any, kind: type, *path: str | int) -> Any:
 def elapsed_ms(generation: Any) -> float | None:
     times = []
     try:
-        for key in ("dispatchedAt", "finishedAt"):  # Python 3.10 needs .500000+00:00 for .5Z.
-            text = re.sub(r"\.(\d*)", lambda match: "." + (match[1] + "0" * 6)[:6], generation[key])
+        for name in ("dispatchedAt", "finishedAt"):  # Python 3.10 needs "." and 6 digits, no Z.
+            text = re.sub(r"\.\d*", lambda match: match[0][:7].ljust(7, "0"), generation[name])
             times.append(datetime.fromisoformat(text.replace("Z", "+00:00")))
         return (times[1] - times[0]) / timedelta(milliseconds=1)
     except (KeyError, TypeError, ValueError):
@@ -255,10 +255,10 @@ def clean(text: str | None, width: int = sys.maxsize, at_word: bool = False) -> 
         text = text.replace(API_KEY, "[API key]")
     if cell_len(text) <= width:
         return text
-    kept = set_cell_size(text, width - 3).rstrip()
-    if at_word and not text.startswith(kept + " "):  # Cut inside a word: drop what is left of it.
+    kept = set_cell_size(text, width - 3)
+    if at_word and text[len(kept)] != " ":  # Cut inside a word: drop what is left of it.
         kept = kept.rpartition(" ")[0] or kept
-    return kept + "..."
+    return kept.rstrip() + "..."
 
 
 def print_banner(title: str, style: str = "cyan", before: str = "") -> None:
@@ -400,10 +400,10 @@ def print_error(words: str, advice: str = "") -> int:  # Returns the exit status
     return 1
 
 
-def explain(error: httpx.HTTPError) -> tuple[str, str]:  # What went wrong, and what to do
+def explain(error: httpx.HTTPError) -> tuple[str, str]:  # Polls raise HTTPStatusError only.
     if isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError)):
         return f"No connection to {BASE_URL}: {error}", "Nothing was submitted. Check the network."
-    if not isinstance(error, httpx.HTTPStatusError):  # poll_group raises no others.
+    if not isinstance(error, httpx.HTTPStatusError):
         return f"The submission failed: {error}", MAY_EXIST
     response, status = error.response, error.response.status_code
     words = read_field(response, str, "error", "message") or read_field(response, str, "message")
@@ -444,7 +444,7 @@ def find_wrong_setting() -> str | None:
 
 
 def stop(*_: object) -> None:  # The first signal ends the run; later ones do nothing.
-    signal.signal(signal.SIGINT, lambda *_: None)
+    signal.signal(signal.SIGINT, lambda *_: None)  # SIG_IGN may print "Signal 2 ignored" here.
     signal.signal(signal.SIGTERM, lambda *_: None)
     raise KeyboardInterrupt
 
@@ -482,8 +482,8 @@ def main() -> int:  # 0: all succeeded; 130: Ctrl-C or SIGTERM; else 1. (argpars
         if isinstance(error, httpx.HTTPStatusError) and error.response.status_code == 404:
             group_id = None  # The API knows no such group: print no command below.
         return print_error(*explain(error))
-    except OSError as error:  # A full disk, say. Without dup2, the flush at exit would fail too.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:  # A full disk, for example
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Exit flushes stdout again.
         return print_error(str(error))
     finally:
         if group_id and not complete:  # There is a group, and not all of it was reported.
@@ -494,6 +494,6 @@ if __name__ == "__main__":
     signal.signal(signal.SIGINT, stop)
     signal.signal(signal.SIGTERM, stop)
     status = main()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Unlike a handler, this lasts while Python exits.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Here, Python would drop a handler.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     sys.exit(status)
