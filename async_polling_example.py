@@ -54,7 +54,7 @@ QUESTIONS = [
 API_KEY = os.environ.get("INFERENCE_API_KEY", "").strip()
 BASE_URL = os.environ.get("INFERENCE_BASE_URL", "").strip() or "https://api.inference.net"
 FINAL = ("Success", "Failed")  # States that do not change any more
-NOT_IDS = {"", ".", ".."}  # No group has these, and dots would lead to another URL.
+NOT_IDS = {"", ".", ".."}  # In a URL, dots would lead to another path.
 
 
 class Result(NamedTuple):  # What the API says about one request; None where it says nothing
@@ -108,6 +108,14 @@ def fetch_results(client: httpx.Client, group_id: str) -> list[Result]:
     return [parse_generation(each) for each in generations if isinstance(each, dict)]
 
 
+def count(results: list[Result], *states: str) -> int:
+    return sum(result.state in states for result in results)
+
+
+def progress(results: list[Result]) -> tuple[int, int]:  # More final results, then more results
+    return count(results, *FINAL), len(results)
+
+
 def poll_group(
     client: httpx.Client, group_id: str, group_size: int | None, just_submitted: bool = True
 ) -> Iterator[tuple[list[Result], str]]:
@@ -122,7 +130,7 @@ def poll_group(
         problem, pause = "", 0.0
         try:
             listed = fetch_results(client, group_id)
-            results = listed if progress(listed) >= progress(results) else results
+            results = max(listed, results, key=progress)  # The new list, unless it is behind.
         except httpx.HTTPError as error:
             problem, pause = retry_or_raise(error, just_submitted)
         yield results, problem
@@ -132,26 +140,18 @@ def poll_group(
         time.sleep(max(0, pause, next_poll - time.monotonic()))
 
 
-def progress(results: list[Result]) -> tuple[int, int]:  # A poll may list less than the last.
-    return count(results, *FINAL), len(results)
-
-
-def count(results: list[Result], *states: str) -> int:
-    return sum(result.state in states for result in results)
-
-
 def correlate(requests: list[Any], results: list[Result]) -> list[Result]:
     """Match results to requests by custom_id; return them in the requests' order, others last."""
-    questions = dict(map(read_request, requests))  # By custom_id, in the requests' order
-    listed = {result.custom_id for result in results}
-    unmatched = [custom_id for custom_id in questions if custom_id not in listed]
-    missing = unmatched[: max(0, len(requests) - len(results))]  # The rest only lost their id.
-    results = results + [Result(custom_id, "Not listed", None) for custom_id in missing]
     rows = []
-    for custom_id, question in questions.items():
+    can_be_missing = len(requests) - len(results)  # More unmatched ones only lost their custom_id.
+    for custom_id, question in map(read_request, requests):
         matches = [result for result in results if result.custom_id == custom_id]
         rows += [match._replace(question=question) for match in matches]
-    others = [result for result in results if result.custom_id not in questions]
+        if not matches and can_be_missing > 0:
+            rows.append(Result(custom_id, "Not listed", question))
+            can_be_missing -= 1
+    matched = {row.custom_id for row in rows}
+    others = [result for result in results if result.custom_id not in matched]
     return rows + sorted(others, key=lambda result: result.custom_id or "")
 
 
@@ -185,8 +185,8 @@ def read_field(value: Any, kind: type, *path: str | int) -> Any:
 def elapsed_ms(generation: Any) -> float | None:
     times = []
     try:
-        for name in ("dispatchedAt", "finishedAt"):  # Python 3.10 needs "." and 6 digits, no Z.
-            text = re.sub(r"\.\d*", lambda match: match[0][:7].ljust(7, "0"), generation[name])
+        for name in ("dispatchedAt", "finishedAt"):  # Python 3.10 needs 6 digits and no Z.
+            text = re.sub(r"(?<=\.)\d*", lambda part: part[0][:6].ljust(6, "0"), generation[name])
             times.append(datetime.fromisoformat(text.replace("Z", "+00:00")))
         return (times[1] - times[0]) / timedelta(milliseconds=1)
     except (KeyError, TypeError, ValueError):
@@ -323,7 +323,7 @@ def show_polls(polls: Iterator[tuple[list[Result], str]], group_size: int | None
             bar = format_bar(max(4, console.width - 50), results, total, failed_cell="█")
             start = Text(f"  [{attempt:>3}] |") + Text.from_markup(bar)
             console.print(start, clean(end, console.width - len(start)), sep="")
-    return results
+    return results  # Of the last poll; there was at least one.
 
 
 def print_report(results: list[Result], group_size: int | None, seconds: float | None) -> bool:
@@ -482,8 +482,8 @@ def main() -> int:  # 0: all succeeded; 130: Ctrl-C or SIGTERM; else 1. (argpars
         if isinstance(error, httpx.HTTPStatusError) and error.response.status_code == 404:
             group_id = None  # The API knows no such group: print no command below.
         return print_error(*explain(error))
-    except OSError as error:  # A full disk, for example
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Exit flushes stdout again.
+    except OSError as error:  # A full disk, for example. Python flushes stdout once more at exit,
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # which must not fail again.
         return print_error(str(error))
     finally:
         if group_id and not complete:  # There is a group, and not all of it was reported.
@@ -494,6 +494,6 @@ if __name__ == "__main__":
     signal.signal(signal.SIGINT, stop)
     signal.signal(signal.SIGTERM, stop)
     status = main()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Here, Python would drop a handler.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Unlike a handler, this lasts while Python exits.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     sys.exit(status)
