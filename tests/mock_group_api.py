@@ -190,6 +190,12 @@ class MockGroupApi:
         with self.socket:
             with contextlib.suppress(asyncio.CancelledError):
                 await self.serving
+            # Accept no more, and give the loop the three turns that it needs to hand what it has
+            # accepted to uvicorn. Else such a connection stays open, and its client waits.
+            if self.socket.fileno() != -1:  # A fault may have closed it.
+                self.loop.remove_reader(self.socket)
+            for _ in range(3):
+                await asyncio.sleep(0)
             for server in self.server.servers:
                 server.close()
             for connection in self.server.server_state.connections:

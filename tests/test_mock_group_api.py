@@ -1,8 +1,11 @@
 """The mock's own tests: what someone who tries a script on it can rely on."""
 
+import contextlib
+import gc
 import json
 import shutil
 import signal
+import socket
 import statistics
 import subprocess
 import sys
@@ -354,6 +357,19 @@ def test_closing() -> None:
 
         with pytest.raises(httpx.ConnectError):
             poll(client)
+
+
+def test_closing_on_clients_that_have_just_connected() -> None:
+    """Theirs are closed, too: none waits, and no socket is left to the garbage collector."""
+    for _ in range(100):
+        with MockGroupApi() as api:
+            address = api.socket.getsockname()
+            clients = [socket.create_connection(address) for _ in range(3)]
+        for client in clients:
+            with client, contextlib.suppress(ConnectionResetError):
+                client.settimeout(10)
+                assert client.recv(1) == b""
+    gc.collect()
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
