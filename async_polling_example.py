@@ -112,7 +112,7 @@ def count(results: list[Result], *states: str) -> int:
     return sum(result.state in states for result in results)
 
 
-def progress(results: list[Result]) -> tuple[int, int]:  # More final results, then more results
+def progress(results: list[Result]) -> tuple[int, int]:  # For max: the final ones count most.
     return count(results, *FINAL), len(results)
 
 
@@ -143,13 +143,14 @@ def poll_group(
 def correlate(requests: list[Any], results: list[Result]) -> list[Result]:
     """Match results to requests by custom_id; return them in the requests' order, others last."""
     rows = []
-    can_be_missing = len(requests) - len(results)  # More unmatched ones only lost their custom_id.
+    # The list is short of this many requests; any others without a match lost their custom_id.
+    not_listed = len(requests) - len(results)
     for custom_id, question in map(read_request, requests):
         matches = [result for result in results if result.custom_id == custom_id]
         rows += [match._replace(question=question) for match in matches]
-        if not matches and can_be_missing > 0:
+        if not matches and not_listed > 0:
             rows.append(Result(custom_id, "Not listed", question))
-            can_be_missing -= 1
+            not_listed -= 1
     matched = {row.custom_id for row in rows}
     others = [result for result in results if result.custom_id not in matched]
     return rows + sorted(others, key=lambda result: result.custom_id or "")
@@ -185,8 +186,8 @@ def read_field(value: Any, kind: type, *path: str | int) -> Any:
 def elapsed_ms(generation: Any) -> float | None:
     times = []
     try:
-        for name in ("dispatchedAt", "finishedAt"):  # Python 3.10 needs 6 digits and no Z.
-            text = re.sub(r"(?<=\.)\d*", lambda part: part[0][:6].ljust(6, "0"), generation[name])
+        for name in ("dispatchedAt", "finishedAt"):  # Python 3.10 reads only ".123456+00:00".
+            text = re.sub(r"\.\d*", lambda match: match[0][:7].ljust(7, "0"), generation[name])
             times.append(datetime.fromisoformat(text.replace("Z", "+00:00")))
         return (times[1] - times[0]) / timedelta(milliseconds=1)
     except (KeyError, TypeError, ValueError):
@@ -272,9 +273,8 @@ def print_heading(title: str, end: str = "") -> None:
 
 def print_figure(label: str, values: Any, spec: str = ",", unit: str = "", how: Any = sum) -> None:
     plausible = [value for value in values if value is not None and 0 <= value < 1e12]
-    figure = f"{how(plausible):{spec}}" if plausible else "n/a"
-    width = min(10, console.width - 35)
-    print_markup(f"      {label}[bold]{figure:>{width}}[/]{unit if plausible else ''}")
+    figure, unit = (f"{how(plausible):{spec}}", unit) if plausible else ("n/a", "")
+    print_markup(f"      {label}[bold]{figure.rjust(min(10, console.width - 35))}[/]{unit}")
 
 
 def format_bar(width: int, results: list[Result], total: int, failed_cell: str) -> str:
@@ -297,8 +297,7 @@ def print_start(requests: list[Any], group_id: str | None) -> None:
     if group_id:
         console.print(f"    • Group to pick up: {clean(group_id)}")
     else:
-        console.print(f"    • Requests to submit: {len(requests)}")
-        console.print(f"    • Model: {clean(MODEL_ID)}")
+        console.print(f"    • Requests to submit: {len(requests)}\n    • Model: {clean(MODEL_ID)}")
     console.print(f"    • Poll interval: {POLL_INTERVAL_SECONDS:g}s")
     if requests:
         print_heading(f"Submitting {len(requests)} Request{'s' * (len(requests) > 1)}", end="\n")
@@ -482,8 +481,9 @@ def main() -> int:  # 0: all succeeded; 130: Ctrl-C or SIGTERM; else 1. (argpars
         if isinstance(error, httpx.HTTPStatusError) and error.response.status_code == 404:
             group_id = None  # The API knows no such group: print no command below.
         return print_error(*explain(error))
-    except OSError as error:  # A full disk, for example. Python flushes stdout once more at exit,
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # which must not fail again.
+    except OSError as error:  # A full disk, for example
+        # Python flushes stdout once more at exit: that must not fail again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return print_error(str(error))
     finally:
         if group_id and not complete:  # There is a group, and not all of it was reported.
