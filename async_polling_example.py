@@ -112,7 +112,7 @@ def count(results: list[Result], *states: str) -> int:
     return sum(result.state in states for result in results)
 
 
-def progress(results: list[Result]) -> tuple[int, int]:  # For max: the final ones count most.
+def progress(results: list[Result]) -> tuple[int, int]:  # Final results count most.
     return count(results, *FINAL), len(results)
 
 
@@ -130,7 +130,8 @@ def poll_group(
         problem, pause = "", 0.0
         try:
             listed = fetch_results(client, group_id)
-            results = max(listed, results, key=progress)  # The new list, unless it is behind.
+            if progress(listed) >= progress(results):  # Otherwise the list is stale.
+                results = listed
         except httpx.HTTPError as error:
             problem, pause = retry_or_raise(error, just_submitted)
         yield results, problem
@@ -186,7 +187,7 @@ def read_field(value: Any, kind: type, *path: str | int) -> Any:
 def elapsed_ms(generation: Any) -> float | None:
     times = []
     try:
-        for name in ("dispatchedAt", "finishedAt"):  # Python 3.10 reads only ".123456+00:00".
+        for name in ("dispatchedAt", "finishedAt"):  # Python 3.10: 7 characters, "." and 6 digits
             text = re.sub(r"\.\d*", lambda match: match[0][:7].ljust(7, "0"), generation[name])
             times.append(datetime.fromisoformat(text.replace("Z", "+00:00")))
         return (times[1] - times[0]) / timedelta(milliseconds=1)
@@ -252,8 +253,7 @@ sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]  # For a co
 def clean(text: str | None, width: int = sys.maxsize, at_word: bool = False) -> str:
     """Return text that is safe to print: on one line, without the API key, cut to width cells."""
     text = " ".join(re.sub(UNSAFE, "", text or "").split()) or "n/a"
-    if len(API_KEY) >= 8:  # A shorter one is no key, and may be part of a word.
-        text = text.replace(API_KEY, "[API key]")
+    text = text.replace(API_KEY, "[API key]") if len(API_KEY) >= 8 else text  # No key is shorter.
     if cell_len(text) <= width:
         return text
     kept = set_cell_size(text, width - 3)
@@ -273,8 +273,9 @@ def print_heading(title: str, end: str = "") -> None:
 
 def print_figure(label: str, values: Any, spec: str = ",", unit: str = "", how: Any = sum) -> None:
     plausible = [value for value in values if value is not None and 0 <= value < 1e12]
-    figure, unit = (f"{how(plausible):{spec}}", unit) if plausible else ("n/a", "")
-    print_markup(f"      {label}[bold]{figure.rjust(min(10, console.width - 35))}[/]{unit}")
+    figure = f"{how(plausible):{spec}}" if plausible else "n/a"
+    width = min(10, console.width - 35)
+    print_markup(f"      {label}[bold]{figure:>{width}}[/]{unit if plausible else ''}")
 
 
 def format_bar(width: int, results: list[Result], total: int, failed_cell: str) -> str:
@@ -340,8 +341,7 @@ def print_report(results: list[Result], group_size: int | None, seconds: float |
     bar = format_bar(console.width // 2, results, total, failed_cell="░")  # Failed: empty, red
     print_heading("Success Rate")
     print_markup(f"  [{style}]{icon} |[/]{bar}[{style}]| {succeeded / total:.1%}[/]\n")
-    print_markup(f"      Successful: [bold]{succeeded:5}[/]")
-    print_markup(f"      Failed:     [bold]{failed:5}[/]")
+    print_markup(f"      Successful: [bold]{succeeded:5}[/]\n      Failed:     [bold]{failed:5}[/]")
     if final < total:
         print_markup(f"      Unfinished: [bold]{total - final:5}[/]")
     print_markup(f"      Total:      [bold]{total:5}[/]")
