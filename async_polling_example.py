@@ -112,7 +112,7 @@ def count(results: list[Result], *states: str) -> int:
     return sum(result.state in states for result in results)
 
 
-def progress(results: list[Result]) -> tuple[int, int]:  # Final results count most.
+def progress(results: list[Result]) -> tuple[int, int]:  # Grows as the group is processed
     return count(results, *FINAL), len(results)
 
 
@@ -144,14 +144,14 @@ def poll_group(
 def correlate(requests: list[Any], results: list[Result]) -> list[Result]:
     """Match results to requests by custom_id; return them in the requests' order, others last."""
     rows = []
-    # The list is short of this many requests; any others without a match lost their custom_id.
-    not_listed = len(requests) - len(results)
+    # This many requests are missing from the list; others without a match lost their custom_id.
+    missing = len(requests) - len(results)
     for custom_id, question in map(read_request, requests):
         matches = [result for result in results if result.custom_id == custom_id]
         rows += [match._replace(question=question) for match in matches]
-        if not matches and not_listed > 0:
+        if not matches and missing > 0:
             rows.append(Result(custom_id, "Not listed", question))
-            not_listed -= 1
+            missing -= 1
     matched = {row.custom_id for row in rows}
     others = [result for result in results if result.custom_id not in matched]
     return rows + sorted(others, key=lambda result: result.custom_id or "")
@@ -187,7 +187,7 @@ def read_field(value: Any, kind: type, *path: str | int) -> Any:
 def elapsed_ms(generation: Any) -> float | None:
     times = []
     try:
-        for name in ("dispatchedAt", "finishedAt"):  # Python 3.10: 7 characters, "." and 6 digits
+        for name in ("dispatchedAt", "finishedAt"):  # Python 3.10: pad or cut to "." + 6 digits
             text = re.sub(r"\.\d*", lambda match: match[0][:7].ljust(7, "0"), generation[name])
             times.append(datetime.fromisoformat(text.replace("Z", "+00:00")))
         return (times[1] - times[0]) / timedelta(milliseconds=1)
@@ -399,7 +399,7 @@ def print_error(words: str, advice: str = "") -> int:  # Returns the exit status
     return 1
 
 
-def explain(error: httpx.HTTPError) -> tuple[str, str]:  # Polls raise HTTPStatusError only.
+def explain(error: httpx.HTTPError) -> tuple[str, str]:  # Polls retry all but HTTPStatusErrors.
     if isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError)):
         return f"No connection to {BASE_URL}: {error}", "Nothing was submitted. Check the network."
     if not isinstance(error, httpx.HTTPStatusError):
