@@ -112,8 +112,9 @@ def count(results: list[Result], *states: str) -> int:
     return sum(result.state in states for result in results)
 
 
-def progress(results: list[Result]) -> tuple[int, int]:  # Grows as the group is processed
-    return count(results, *FINAL), len(results)
+def is_stale(new: list[Result], old: list[Result]) -> bool:  # Polls may list less than before.
+    now_final, then_final = count(new, *FINAL), count(old, *FINAL)
+    return now_final < then_final or (now_final == then_final and len(new) < len(old))
 
 
 def poll_group(
@@ -130,8 +131,7 @@ def poll_group(
         problem, pause = "", 0.0
         try:
             listed = fetch_results(client, group_id)
-            if progress(listed) >= progress(results):  # Otherwise the list is stale.
-                results = listed
+            results = results if is_stale(listed, results) else listed
         except httpx.HTTPError as error:
             problem, pause = retry_or_raise(error, just_submitted)
         yield results, problem
@@ -399,7 +399,7 @@ def print_error(words: str, advice: str = "") -> int:  # Returns the exit status
     return 1
 
 
-def explain(error: httpx.HTTPError) -> tuple[str, str]:  # Polls retry all but HTTPStatusErrors.
+def explain(error: httpx.HTTPError) -> tuple[str, str]:  # What went wrong, and what to do
     if isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError)):
         return f"No connection to {BASE_URL}: {error}", "Nothing was submitted. Check the network."
     if not isinstance(error, httpx.HTTPStatusError):
