@@ -7,7 +7,7 @@
 
   uv run async_polling_example.py                  submit a new group (charged)
   uv run async_polling_example.py GROUP_ID [SIZE]  pick up a group (free)
-Environment: INFERENCE_API_KEY (needed), INFERENCE_BASE_URL (another address)
+Environment: INFERENCE_API_KEY (needed), INFERENCE_BASE_URL (another API URL)
 API: https://docs.inference.net/features/asynchronous-inference/group
 """
 
@@ -144,7 +144,7 @@ def poll_group(
 def correlate(requests: list[Any], results: list[Result]) -> list[Result]:
     """Match results to requests by custom_id; return them in the requests' order, others last."""
     rows = []
-    # This many requests are missing from the list; others without a match lost their custom_id.
+    # This many requests are not listed. If more have no match, their results have no custom_id.
     missing = len(requests) - len(results)
     for custom_id, question in map(read_request, requests):
         matches = [result for result in results if result.custom_id == custom_id]
@@ -253,7 +253,7 @@ sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]  # For a co
 def clean(text: str | None, width: int = sys.maxsize, at_word: bool = False) -> str:
     """Return text that is safe to print: on one line, without the API key, cut to width cells."""
     text = " ".join(re.sub(UNSAFE, "", text or "").split()) or "n/a"
-    text = text.replace(API_KEY, "[API key]") if len(API_KEY) >= 8 else text  # No key is shorter.
+    text = text.replace(API_KEY, "[API key]") if len(API_KEY) >= 8 else text  # Short: no real key.
     if cell_len(text) <= width:
         return text
     kept = set_cell_size(text, width - 3)
@@ -443,7 +443,7 @@ def find_wrong_setting() -> str | None:
 
 
 def stop(*_: object) -> None:  # The first signal ends the run; later ones do nothing.
-    signal.signal(signal.SIGINT, lambda *_: None)  # SIG_IGN may print "Signal 2 ignored" here.
+    signal.signal(signal.SIGINT, lambda *_: None)  # With SIG_IGN, Python may print an error.
     signal.signal(signal.SIGTERM, lambda *_: None)
     raise KeyboardInterrupt
 
