@@ -144,7 +144,7 @@ def poll_group(
 def correlate(requests: list[Any], results: list[Result]) -> list[Result]:
     """Match results to requests by custom_id; return them in the requests' order, others last."""
     rows = []
-    # This many requests are not listed. If more have no match, their results have no custom_id.
+    # Only this many are missing: a request whose result lost its custom_id has no match, either.
     missing = len(requests) - len(results)
     for custom_id, question in map(read_request, requests):
         matches = [result for result in results if result.custom_id == custom_id]
