@@ -192,8 +192,9 @@ class MockGroupApi:
                 await self.serving
             # Accept no more, and give the loop the three turns that it needs to hand what it has
             # accepted to uvicorn. Else such a connection stays open, and its client waits.
-            if self.socket.fileno() != -1:  # A fault may have closed it.
-                self.loop.remove_reader(self.socket)
+            for server in self.server.servers:
+                for listener in server.sockets:  # None, if a fault has closed them.
+                    self.loop.remove_reader(listener)
             for _ in range(3):
                 await asyncio.sleep(0)
             for server in self.server.servers:
