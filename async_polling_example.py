@@ -54,7 +54,7 @@ QUESTIONS = [
 API_KEY = os.environ.get("INFERENCE_API_KEY", "").strip()
 BASE_URL = os.environ.get("INFERENCE_BASE_URL", "").strip() or "https://api.inference.net"
 FINAL = ("Success", "Failed")  # States that do not change any more
-NOT_IDS = {"", ".", ".."}  # In a URL, dots would lead to another path.
+NOT_IDS = {"", " ", ".", ".."}  # Blanks are no id; dots would lead to another path in a URL.
 
 
 class Result(NamedTuple):  # What the API says about one request; None where it says nothing
@@ -92,7 +92,7 @@ def submit_group(client: httpx.Client, requests: list[Any]) -> tuple[str, int | 
     # Send them once: there is no idempotency key, so what is sent twice may be charged twice.
     response = client.post("/v1/async/group/chat/completions", json={"requests": requests})
     response.raise_for_status()
-    group_id = (read_field(response, str, "groupId") or "").strip()
+    group_id = read_field(response, str, "groupId") or ""
     if group_id in NOT_IDS or not group_id.isprintable():
         raise httpx.DecodingError(f"HTTP {response.status_code} without a groupId: {response.text}")
     return group_id, read_field(response, int, "groupSize")
@@ -198,7 +198,7 @@ def elapsed_ms(generation: Any) -> float | None:
 def find_mistake(requests: list[Any]) -> str | None:  # None if they may be submitted
     if not 1 <= len(requests) <= 50:
         return f"A group has 1 to 50 requests: NUM_REQUESTS or build_requests gave {len(requests)}."
-    custom_ids = {read_field(request, str, "metadata", "custom_id") for request in requests}
+    custom_ids = {custom_id for custom_id, _ in map(read_request, requests)}
     if len(custom_ids - {None, ""}) < len(requests):
         return "Each request needs a metadata.custom_id of its own: a string that is not empty."
     return None
@@ -420,7 +420,7 @@ def print_pick_up_command(group_id: str, group_size: int | None) -> None:
 
 def parse_command_line() -> tuple[str | None, int | None]:
     parser = ArgumentParser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
-    parser.add_argument("GROUP_ID", nargs="?", type=str.strip, help="the group to pick up")
+    parser.add_argument("GROUP_ID", nargs="?", help="the group to pick up")
     parser.add_argument("SIZE", nargs="?", type=int, help="how many requests to wait for, 1 to 50")
     arguments = parser.parse_args()
     if arguments.GROUP_ID in NOT_IDS or arguments.SIZE not in {None, *range(1, 51)}:
