@@ -7,32 +7,31 @@
 
   uv run async_polling_example.py                  submit a new group (charged)
   uv run async_polling_example.py GROUP_ID [SIZE]  pick up a group (free)
-Environment: INFERENCE_API_KEY (needed), INFERENCE_BASE_URL (another API URL)
+
+Environment: INFERENCE_API_KEY (required), INFERENCE_BASE_URL (optional)
 API: https://docs.inference.net/features/asynchronous-inference/group
 """
 
+import argparse
 import os
 import re
 import shlex
 import shutil
 import signal
-import subprocess
 import sys
 import time
-from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import partial
 from statistics import fmean
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 from urllib.parse import quote
 
 import httpx
 from rich.cells import cell_len, set_cell_size
 from rich.console import Console
-from rich.padding import Padding
-from rich.progress import Progress, SpinnerColumn
-from rich.table import Table
+from rich.highlighter import RegexHighlighter
+from rich.progress import Progress, ProgressColumn, SpinnerColumn, Task
 from rich.text import Text
 
 NUM_REQUESTS = 10  # Number of requests to submit (max 50)
@@ -53,18 +52,22 @@ QUESTIONS = [
 ]
 API_KEY = os.environ.get("INFERENCE_API_KEY", "").strip()
 BASE_URL = os.environ.get("INFERENCE_BASE_URL", "").strip() or "https://api.inference.net"
-FINAL = ("Success", "Failed")  # States that do not change any more
-NOT_IDS = {"", " ", ".", ".."}  # Blanks are no id; dots would lead to another path in a URL.
+BASE_URL = BASE_URL.rstrip("/").removesuffix("/v1")  # The paths below include /v1.
+FINAL = {"Success", "Failed"}  # States that no longer change
+RETRY_STATUSES = {408, 425, 429, *range(500, 600)}  # A later poll may fare better.
 
 
-class Result(NamedTuple):  # What the API says about one request; None where it says nothing
+class Result(NamedTuple):
+    """What the API says about one request; None where it says nothing (yet)."""
+
     custom_id: str | None
-    state: str | None  # "Queued", "In Progress", "Success", "Failed" or another
+    state: str | None  # "Queued", "In Progress", "Success", "Failed", or an undocumented one
     question: str | None
     answer: str | None = None
-    failure_reason: str | None = None
+    finish_reason: str | None = None  # Why the answer ended: "stop", or "length" if cut off
+    state_message: str | None = None  # Explains the state: why it failed, for example
     milliseconds: float | None = None  # From dispatch to finish
-    generation: Any = None  # The API's own object: usage, finish_reason, tool calls and the rest
+    generation: Any = None  # The API's own object, with everything else
 
 
 def build_requests() -> list[Any]:
@@ -85,415 +88,655 @@ def open_client() -> httpx.Client:
     return httpx.Client(base_url=BASE_URL, headers=headers, timeout=httpx.Timeout(30, connect=10))
 
 
-def submit_group(client: httpx.Client, requests: list[Any]) -> tuple[str, int | None]:
-    """Submit a group; return its id, and its size if given. Raises ValueError, httpx.HTTPError."""
+def submit_group(client: httpx.Client, requests: list[Any]) -> tuple[str, int]:
+    """Submit a group; return its id and its size.
+
+    Raises ValueError if the requests break a rule: nothing was sent. Raises httpx.HTTPError if the
+    submission fails.
+    """
     if mistake := find_mistake(requests):
         raise ValueError(mistake)
     # Send them once: there is no idempotency key, so what is sent twice may be charged twice.
-    response = client.post("/v1/async/group/chat/completions", json={"requests": requests})
+    response = client.post(
+        "/v1/async/group/chat/completions",
+        json={"requests": requests},
+        timeout=httpx.Timeout(120, connect=10),  # Only this response has the id, so wait for it.
+    )
     response.raise_for_status()
-    group_id = read_field(response, str, "groupId") or ""
-    if group_id in NOT_IDS or not group_id.isprintable():
+    body = parse_json(response)
+    group_id = read(body, str, "groupId")
+    if not group_id:
         raise httpx.DecodingError(f"HTTP {response.status_code} without a groupId: {response.text}")
-    return group_id, read_field(response, int, "groupSize")
+    return group_id, read(body, int, "groupSize") or len(requests)
 
 
 def fetch_results(client: httpx.Client, group_id: str) -> list[Result]:
     """Poll once; return what is listed, maybe only a part of the group. Raises httpx.HTTPError."""
-    response = client.get(f"/v1/async/group/{quote(group_id, safe='')}/generations")
+    path = quote(group_id, safe="").replace(".", "%2E")  # Even ".." must not change the path.
+    response = client.get(f"/v1/async/group/{path}/generations")
     response.raise_for_status()
-    generations = read_field(response, list, "generations")
+    generations = read(parse_json(response), list, "generations")
     if generations is None:
         raise httpx.DecodingError("no generations in the answer")
-    return [parse_generation(each) for each in generations if isinstance(each, dict)]
+    results = {}
+    for index, generation in enumerate(generations):
+        result = parse_generation(generation)
+        # A custom_id that is listed twice counts once; a result without one keeps its place.
+        results[result.custom_id or index] = result
+    return list(results.values())
+
+
+Polls = Iterator[tuple[list[Result], str]]  # The results so far; why the poll failed, or ""
+
+
+def poll_group(client: httpx.Client, group_id: str, group_size: int, is_new: bool = True) -> Polls:
+    """Poll until all results are final, at most MAX_POLL_ATTEMPTS times; yield after each poll.
+
+    If group_size is 0 (unknown), what is listed counts as the group. A new group may be answered
+    with a 404 until it is found. Raises httpx.HTTPStatusError if polling again cannot help.
+    """
+    results: list[Result] = []
+    found = not is_new
+    next_poll = time.monotonic()
+    for _ in range(int(MAX_POLL_ATTEMPTS)):
+        time.sleep(max(0, next_poll - time.monotonic()))
+        next_poll = time.monotonic() + POLL_INTERVAL_SECONDS
+        problem = ""
+        try:
+            listed = fetch_results(client, group_id)
+            found = True
+            if len(listed) >= len(results):  # A list that is shorter than before is out of date.
+                results = listed
+        except httpx.HTTPStatusError as error:
+            status = error.response.status_code
+            if status == 404 and not found:
+                problem = "not there yet"
+            elif status in RETRY_STATUSES:
+                problem = f"HTTP {status}"
+                next_poll = max(next_poll, time.monotonic() + retry_after(error.response))
+            else:
+                raise
+        except httpx.TimeoutException:
+            problem = "timed out"
+        except httpx.DecodingError:
+            problem = "not the expected JSON"
+        except httpx.HTTPError:
+            problem = "connection failed"
+        yield results, problem
+        if is_complete(results, group_size):
+            return
+
+
+def correlate(requests: list[Any], results: list[Result]) -> list[Result]:
+    """Match results to requests by custom_id.
+
+    Returns a result for each request, in the order sent ("Not listed" if the API lists none), then
+    those that match no request, by custom_id.
+    """
+    by_id = {result.custom_id: result for result in results}
+    rows = []
+    for request in requests:
+        custom_id, question = read_custom_id(request), read_question(request)
+        result = by_id.get(custom_id) or Result(custom_id, "Not listed", question)
+        rows.append(result._replace(question=result.question or question))
+    sent = {row.custom_id for row in rows}
+    others = [result for result in results if result.custom_id not in sent]
+    return rows + sorted(others, key=lambda result: result.custom_id or "")
+
+
+def find_mistake(requests: list[Any]) -> str | None:
+    """Return what keeps the requests from being submitted, or None."""
+    if not 1 <= len(requests) <= 50:
+        return f"A group has 1 to 50 requests: NUM_REQUESTS or build_requests gave {len(requests)}."
+    custom_ids = [read_custom_id(request) for request in requests]
+    if not all(custom_ids):
+        return "Each request needs a metadata.custom_id: a string that is not empty."
+    if len(set(custom_ids)) < len(custom_ids):
+        return "Each request needs a metadata.custom_id of its own: one is repeated."
+    return None
 
 
 def count(results: list[Result], *states: str) -> int:
     return sum(result.state in states for result in results)
 
 
-def is_stale(new: list[Result], old: list[Result]) -> bool:  # Polls may list less than before.
-    now_final, then_final = count(new, *FINAL), count(old, *FINAL)
-    return now_final < then_final or (now_final == then_final and len(new) < len(old))
+def expected_size(results: list[Result], group_size: int) -> int:
+    """Return the size of the group; if it is unknown (0), what is listed counts as the group."""
+    return max(group_size, len(results), 1)  # No group is empty.
 
 
-def poll_group(
-    client: httpx.Client, group_id: str, group_size: int | None, just_submitted: bool = True
-) -> Iterator[tuple[list[Result], str]]:
-    """Poll until all results are final, but at most MAX_POLL_ATTEMPTS times.
-
-    After each poll, yields the results so far and that poll's problem, or "". If group_size is
-    None, what is listed counts as the group. Raises HTTPStatusError if polling again cannot help.
-    """
-    results: list[Result] = []
-    for attempt in range(1, MAX_POLL_ATTEMPTS + 1):
-        next_poll = time.monotonic() + POLL_INTERVAL_SECONDS
-        problem, pause = "", 0.0
-        try:
-            listed = fetch_results(client, group_id)
-            results = results if is_stale(listed, results) else listed
-        except httpx.HTTPError as error:
-            problem, pause = retry_or_raise(error, just_submitted)
-        yield results, problem
-        total = max(len(results), group_size or 0)
-        if (total and count(results, *FINAL) == total) or attempt == MAX_POLL_ATTEMPTS:
-            return
-        time.sleep(max(0, pause, next_poll - time.monotonic()))
+def is_complete(results: list[Result], group_size: int) -> bool:
+    return count(results, *FINAL) == expected_size(results, group_size)
 
 
-def correlate(requests: list[Any], results: list[Result]) -> list[Result]:
-    """Match results to requests by custom_id; return them in the requests' order, others last."""
-    rows = []
-    # Only this many are missing: a request whose result lost its custom_id has no match, either.
-    missing = len(requests) - len(results)
-    for custom_id, question in map(read_request, requests):
-        matches = [result for result in results if result.custom_id == custom_id]
-        rows += [match._replace(question=question) for match in matches]
-        if not matches and missing > 0:
-            rows.append(Result(custom_id, "Not listed", question))
-            missing -= 1
-    matched = {row.custom_id for row in rows}
-    others = [result for result in results if result.custom_id not in matched]
-    return rows + sorted(others, key=lambda result: result.custom_id or "")
+def retry_after(response: httpx.Response) -> float:
+    """Return the seconds that the API asks to wait, at most 60; 0 if it does not ask."""
+    seconds = response.headers.get("Retry-After", "")
+    return min(60, float(seconds)) if seconds.isdecimal() else 0
+
+
+def parse_json(response: httpx.Response) -> Any:
+    try:
+        return response.json()
+    except ValueError:
+        return None
 
 
 def parse_generation(generation: Any) -> Result:
     """Return what a generation says; any of its fields may be missing, null or malformed."""
-    custom_id, question = read_request(read_field(generation, dict, "request"))
-    state = read_field(generation, str, "state")
-    answer = read_field(generation, str, "response", "choices", 0, "message", "content")
-    reason = read_field(generation, str, "stateMessage") if state == "Failed" else None
-    return Result(custom_id, state, question, answer, reason, elapsed_ms(generation), generation)
+    request = read(generation, dict, "request")
+    choice = read(generation, dict, "response", "choices", 0)
+    return Result(
+        custom_id=read_custom_id(request),
+        state=read(generation, str, "state"),
+        question=read_question(request),
+        answer=read_content(choice, "message"),
+        finish_reason=read(choice, str, "finish_reason"),
+        state_message=read(generation, str, "stateMessage"),
+        milliseconds=elapsed_ms(generation),
+        generation=generation,
+    )
 
 
-def read_request(request: Any) -> tuple[Any, Any]:  # Its custom_id, and its last message's text
-    custom_id = read_field(request, str, "metadata", "custom_id")
-    return custom_id, read_field(request, str, "messages", -1, "content")
+def read_custom_id(request: Any) -> Any:
+    return read(request, str, "metadata", "custom_id")
 
 
-def read_field(value: Any, kind: type, *path: str | int) -> Any:
-    """Follow path into JSON, or a response's JSON; return None if nothing of that kind is there."""
+def read_question(request: Any) -> Any:
+    return read_content(request, "messages", -1)
+
+
+def read_content(value: Any, *path: str | int) -> Any:
+    """Return the text of a message; if it comes in parts, their texts joined."""
+    parts = read(value, list, *path, "content")
+    if parts is None:
+        return read(value, str, *path, "content")
+    return "".join(read(part, str, "text") or "" for part in parts)
+
+
+def read(value: Any, kind: type, *path: str | int) -> Any:
+    """Follow path into JSON; return what is there, or None if it is nothing of that kind."""
     try:
-        value = value.json() if isinstance(value, httpx.Response) else value
         for step in path:
             value = value[step]
-    except (ValueError, RecursionError, KeyError, IndexError, TypeError):
+    except (LookupError, TypeError):
         return None
-    if kind is str and type(value) is list:  # A message may come in parts: join their texts.
-        return " ".join(read_field(part, str, "text") or "" for part in value).strip()
-    return value if type(value) is kind else None
+    return value if type(value) is kind else None  # isinstance would take True for an int.
 
 
 def elapsed_ms(generation: Any) -> float | None:
-    times = []
+    """Return the milliseconds from dispatch to finish, or None if they are not known."""
     try:
-        for name in ("dispatchedAt", "finishedAt"):  # Python 3.10: pad or cut to "." + 6 digits
-            text = re.sub(r"\.\d*", lambda match: match[0][:7].ljust(7, "0"), generation[name])
-            times.append(datetime.fromisoformat(text.replace("Z", "+00:00")))
-        return (times[1] - times[0]) / timedelta(milliseconds=1)
-    except (KeyError, TypeError, ValueError):
+        dispatched_at = parse_time(generation["dispatchedAt"])
+        finished_at = parse_time(generation["finishedAt"])
+        return (finished_at - dispatched_at) / timedelta(milliseconds=1)
+    except (LookupError, TypeError, ValueError):
         return None
 
 
-def find_mistake(requests: list[Any]) -> str | None:  # None if they may be submitted
-    if not 1 <= len(requests) <= 50:
-        return f"A group has 1 to 50 requests: NUM_REQUESTS or build_requests gave {len(requests)}."
-    custom_ids = {custom_id for custom_id, _ in map(read_request, requests)}
-    if len(custom_ids - {None, ""}) < len(requests):
-        return "Each request needs a metadata.custom_id of its own: a string that is not empty."
-    return None
+def parse_time(text: Any) -> datetime:
+    return datetime.fromisoformat(
+        str(text).replace("Z", "+00:00")
+    )  # Python 3.10 does not read "Z".
 
 
-def retry_or_raise(error: httpx.HTTPError, just_submitted: bool) -> tuple[str, float]:
-    """Return why a poll failed, and the seconds to wait; raise error if waiting cannot help."""
-    if isinstance(error, httpx.DecodingError):
-        return "not the expected JSON", 0
-    if isinstance(error, httpx.TimeoutException):
-        return "timed out", 0
-    if not isinstance(error, httpx.HTTPStatusError):
-        return "connection failed", 0
-    status = error.response.status_code
-    if status == 404 and just_submitted:
-        return "not there yet: HTTP 404", 0
-    if status < 500 and status not in {408, 425, 429}:
-        raise error
-    retry_after = error.response.headers.get("Retry-After", "")
-    pause = min(60, float(retry_after)) if retry_after.isdecimal() else 0
-    return f"HTTP {status} {error.response.reason_phrase}".strip(), pause
-
-
-# Terminal output. For the API alone, copy all above this line, without the unused imports.
-MAY_EXIST = "The group may exist all the same, and be charged: check before you submit it again."
-CHECK_PROXY = "Check HTTPS_PROXY, ALL_PROXY, NO_PROXY and SSL_CERT_FILE. SOCKS needs httpx[socks]."
+# Terminal output. For the API alone, copy all above this line, minus the imports of rich.
+MAY_EXIST = "The group may exist all the same, and be charged. Check before you resubmit."
+CHECK_NETWORK = """Nothing was submitted. Check the network and INFERENCE_BASE_URL; the proxy in
+  HTTPS_PROXY or ALL_PROXY (http://, https://, or socks5:// with httpx[socks]);
+  and SSL_CERT_FILE, for a company's own certificate."""
 ADVICE = {
     401: "Check the key in INFERENCE_API_KEY.",
-    402: "Check your account's credit.",
-    403: "Check what your key's project may use.",
-    404: "Check INFERENCE_BASE_URL, and the group id: a new group may need a minute.",
+    402: "Check your account's credit: it must cover the estimated cost of the group.",
+    403: "Check the key's project, and whether the key may both read and write.",
+    404: "Check MODEL_ID and INFERENCE_BASE_URL.",
     408: MAY_EXIST,
     413: "Submit fewer or shorter requests at a time.",
     429: "Wait a minute, then run it again.",
 }
-STATUS_CELLS = {"Success": Text("✓ Success", "green"), "Failed": Text("✗ Failed", "red")}
-# Control characters except white space (?!\s), marks that turn text around, and lone surrogates
-UNSAFE = r"(?!\s)[\0-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+NEVER_SENT = (
+    httpx.ConnectError,
+    httpx.ConnectTimeout,
+    httpx.ProxyError,
+    httpx.UnsupportedProtocol,
+)
+STATUS_CELLS = {"Success": ("✓ Success", "green"), "Failed": ("✗ Failed", "red")}
+# Control characters, marks that turn text around, and lone surrogates, which cannot be printed
+UNSAFE = re.compile(r"[\0-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+class BoldFigures(RegexHighlighter):
+    highlights = (r" (?P<bold>[\d,.]+)",)
+
+
+# Text from outside is not markup: rich must not see [tags] or :emoji: codes in it.
+console = Console(markup=False, emoji=False, highlight=False, highlighter=BoldFigures())
+errors = Console(stderr=True, soft_wrap=True)
+
+
+@dataclass
+class Group:
+    """What a run knows of its group so far."""
+
+    id: str | None  # None until it is submitted
+    size: int  # 0 if unknown
+    results: list[Result]
+    submitted_at: float | None = None  # By time.perf_counter(); None if another run did it
+
+
+def main(client: httpx.Client, group: Group) -> None:
+    """Submit a new group, or pick up the given one; poll it, and report the results."""
+    requests: list[Any] = []
+    if group.id is None:
+        requests = build_requests()
+        if mistake := find_mistake(requests):
+            fail(mistake, "Nothing was submitted.")
+        print_configuration(f"Requests to submit: {len(requests)}", f"Model: {MODEL_ID}")
+        print_requests(requests)
+        group.submitted_at = time.perf_counter()
+        group.id, group.size = submit_group(client, requests)
+        console.print(f"  ✓ Group created: {clean(group.id)}", style="green")
+        console.print(f"  ✓ Group size: {group.size}", style="green")
+    else:
+        print_configuration(f"Group to pick up: {group.id}")
+    try:
+        show_polls(poll_group(client, group.id, group.size, is_new=bool(requests)), group)
+    finally:  # What has arrived is paid for: report it, whatever ends the polls.
+        if group.results:
+            group.results = correlate(requests, group.results)
+            print_report(group)
+
+
+def print_configuration(*settings: str) -> None:
+    print_banner("INFERENCE.NET ASYNC GROUP API - POLLING EXAMPLE")
+    console.print("\n  Configuration:", style="bold")
+    for setting in settings:
+        console.print(f"    • {clean(setting)}")
+    console.print(f"    • Poll interval: {POLL_INTERVAL_SECONDS:g}s")
+
+
+def print_requests(requests: list[Any]) -> None:
+    print_heading(f"Submitting {len(requests)} Requests")
+    console.print()
+    for request in requests[:5]:
+        line = clean(f"{read_custom_id(request)}: {read_question(request) or 'n/a'}")
+        console.print("   ", cut(line, console.width - 4))
+    if len(requests) > 5:
+        console.print(f"    ... and {len(requests) - 5} more")
+    console.print("\n  Submitting to Group API...")
+
+
+class PollLine(ProgressColumn):
+    """A poll's number, bar and counts; rich's own BarColumn has one colour, and hides failures."""
+
+    def render(self, task: Task) -> Text:
+        group, problem = task.fields["group"], task.fields["problem"]
+        final, total = count(group.results, *FINAL), expected_size(group.results, group.size)
+        running, queued = count(group.results, "In Progress"), count(group.results, "Queued")
+        words = f"| {final}/{total} ({100 * final // total}%)"
+        if problem:
+            words += f" ({problem})"
+        elif running or queued:
+            words += f" (⏳ {running} running, {queued} queued)"
+        console.width = report_width()  # The window may have been resized.
+        line = Text(f"  [{task.completed:3.0f}] |")
+        line.append(draw_bar(max(4, console.width - 50), group, "█", "red"))
+        return line.append(cut(words, console.width - len(line)))
+
+
+def show_polls(polls: Polls, group: Group) -> None:
+    """Keep each poll's results in group, and show them: on a terminal, in a line redrawn in place.
+
+    Elsewhere (in a pipe, say), each poll gets a line of its own.
+    """
+    print_heading("Polling for Results")
+    console.print()
+    # FORCE_COLOR makes rich take a pipe for a terminal, so ask stdout, too.
+    can_redraw = console.is_interactive and sys.stdout.isatty()
+    poll_line = Progress(PollLine(), console=console, disable=not can_redraw)
+    poll_task = poll_line.add_task("", group=group, problem="")
+    status_line = Progress(
+        SpinnerColumn(speed=0.3),
+        "{task.elapsed:.0f}s.{task.description} Ctrl-C leaves the group running.",
+        console=console,
+        disable=not can_redraw,
+        transient=True,
+    )
+    status_task = status_line.add_task("")
+    with poll_line, status_line:
+        for results, problem in polls:
+            group.results = results
+            poll_line.update(poll_task, advance=1, problem=problem)
+            if failed := count(results, "Failed"):
+                status_line.update(status_task, description=f" {failed} failed.")
+            if not can_redraw:
+                console.print(poll_line)
+
+
+def print_report(group: Group) -> None:
+    console.print()
+    print_banner("GROUP GENERATION SUMMARY")
+    print_success_rate(group)
+    print_performance(group)
+    print_token_usage(group.results)
+    print_correlation(group.results)
+    print_failures(group.results)
+    if is_complete(group.results, group.size):
+        words = "Generation complete!"
+        if not group.size:
+            words = f"All {len(group.results)} listed requests are complete."
+        console.print()
+        print_banner(words, "red" if count(group.results, "Failed") else "green")
+
+
+def print_success_rate(group: Group) -> None:
+    succeeded, failed = count(group.results, "Success"), count(group.results, "Failed")
+    total = expected_size(group.results, group.size)
+    unfinished = total - succeeded - failed
+    icon, style = "●", "bold"
+    if succeeded == total:
+        icon, style = "✓", "green"
+    elif failed / total > 0.2:
+        icon, style = "✗", "red"
+    bar = draw_bar(console.width // 2, group, "░", "reverse red")
+    print_heading("Success Rate")
+    console.print(
+        Text.assemble((f"  {icon} |", style), bar, (f"| {succeeded / total:.1%}\n", style))
+    )
+    print_figures(f"      Successful: {succeeded:5}")
+    print_figures(f"      Failed:     {failed:5}")
+    if unfinished:
+        print_figures(f"      Unfinished: {unfinished:5}")
+    print_figures(f"      Total:      {total:5}")
+
+
+def print_performance(group: Group) -> None:
+    times = [result.milliseconds for result in group.results if result.milliseconds is not None]
+    seconds = throughput = None
+    if group.submitted_at:
+        seconds = time.perf_counter() - group.submitted_at
+        throughput = count(group.results, *FINAL) / seconds
+    print_heading("Performance Metrics")
+    print_figures(f"""\
+      Total wall-clock time: {figure(seconds, "10.2f", "s")}
+      Avg generation time:   {figure(mean(times), "10.1f", "ms")}
+      Min generation time:   {figure(min(times, default=None), "10.1f", "ms")}
+      Max generation time:   {figure(max(times, default=None), "10.1f", "ms")}
+      Throughput:            {figure(throughput, "10.2f", " req/s")}""")
+
+
+def print_token_usage(results: list[Result]) -> None:
+    prompt = known_usage(results, "prompt_tokens")
+    completion = known_usage(results, "completion_tokens")
+    total = known_usage(results, "total_tokens")
+    print_heading("Token Usage")
+    print_figures(f"""\
+      Prompt tokens:     {figure(known_sum(prompt), "10,")}
+      Completion tokens: {figure(known_sum(completion), "10,")}
+      Total tokens:      {figure(known_sum(total), "10,")}
+      Avg completion/req:{figure(mean(completion), "10,.1f")}""")
+
+
+def print_correlation(results: list[Result]) -> None:
+    """Print a table with a row for each result."""
+    ids = [cut(clean(result.custom_id), console.width // 4) for result in results]
+    id_width = max(10, *map(cell_len, ids))
+    status_width = 10
+    if count(results, *FINAL) < len(results):
+        status_width = 12  # For "In Progress"
+    answer_width = min(25, console.width // 2 - 15)
+    question_width = console.width - id_width - status_width - answer_width - 5  # Five blanks
+    widths = (id_width, status_width, question_width, answer_width)
+    print_heading("Request-Response Correlation")
+    console.print()
+    print_row(
+        widths, ("ID", "bold"), ("Status", "bold"), ("Question", "bold"), ("Response", "bold")
+    )
+    print_row(widths, *(("-" * width, "dim") for width in widths))
+    for custom_id, result in zip(ids, results):
+        state = cut(clean(result.state), status_width)
+        status = STATUS_CELLS.get(state, (state, ""))
+        question, answer = clean(result.question), clean(answer_or_reason(result))
+        # To measure a long text takes long, and a cell shows no more than its start.
+        question = cut(question[:500], min(28, question_width))
+        answer = cut_at_word(answer[:500], answer_width)
+        print_row(widths, (custom_id, ""), status, (question, ""), (answer, ""))
+
+
+def print_row(widths: tuple[int, ...], *cells: tuple[str, str]) -> None:
+    """Print a row of the table; each cell is a text and its style."""
+    row = Text(" ")
+    for width, (text, style) in zip(widths, cells):
+        row.append(" ").append(set_cell_size(text, width), style)
+    row.rstrip()
+    console.print(row)
+
+
+def answer_or_reason(result: Result) -> str | None:
+    """Return the answer or, if there is none, why."""
+    if result.state != "Success":
+        return result.state_message
+    return result.answer or f"(no text: {result.finish_reason or 'n/a'})"
+
+
+def print_failures(results: list[Result]) -> None:
+    failures = [result for result in results if result.state == "Failed"]
+    if failures:
+        print_heading("Failed Request Details")
+        console.print()
+    for failure in failures:
+        custom_id, reason = clean(failure.custom_id), clean(failure.state_message)
+        details = Text.assemble((custom_id, "red"), f": {reason}")
+        for line in details.wrap(console, console.width - 4):
+            line.rstrip()
+            console.print("   ", line)
+
+
+def print_banner(title: str, style: str = "cyan") -> None:
+    console.rule(characters="=", style=style)
+    console.print(f" {title}", style="bold")
+    console.rule(characters="=", style=style)
+
+
+def print_heading(title: str) -> None:
+    console.print(f"\n  {title}\n  {'-' * (len(title) + 4)}", style="bold")
+
+
+def print_figures(lines: str) -> None:
+    console.print(lines, highlight=True, no_wrap=True, overflow="ellipsis")
+
+
+def figure(value: float | None, spec: str, unit: str = "") -> str:
+    """Return value with its unit, or "n/a" if it is not known."""
+    if value is None:
+        return f"{'n/a':>10}"
+    return f"{value:{spec}}{unit}"
+
+
+def mean(values: list[Any]) -> float | None:
+    return fmean(values) if values else None
+
+
+def known_sum(values: list[int]) -> int | None:
+    return sum(values) if values else None
+
+
+def known_usage(results: list[Result], name: str) -> list[int]:
+    """Return a number of tokens, by its name in the usage, of each result that has it."""
+    numbers = [read(result.generation, int, "response", "usage", name) for result in results]
+    return [number for number in numbers if number is not None]
+
+
+def draw_bar(width: int, group: Group, failed_cell: str, failed_style: str) -> Text:
+    """Return a bar of width cells: succeeded in green, failed in failed_style, the rest neutral."""
+    total = expected_size(group.results, group.size)
+    succeeded = width * count(group.results, "Success") // total
+    final = width * count(group.results, *FINAL) // total
+    return Text.assemble(
+        ("█" * succeeded, "green"),
+        (failed_cell * (final - succeeded), failed_style),
+        "░" * (width - final),
+    )
 
 
 def report_width() -> int:
     return max(40, min(80, shutil.get_terminal_size().columns))
 
 
-# Text that others wrote is no markup: rich must not see [tags] or :emoji: codes in it.
-console = Console(width=report_width(), markup=False, emoji=False, highlight=False)
-errors = Console(width=report_width(), stderr=True)
-print_markup = partial(console.print, markup=True)  # Only for text of our own
-sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]  # For a console without ✓
+def clean(text: str | None) -> str:
+    """Return text that is safe to print: on one line, without control characters or the key."""
+    safe = UNSAFE.sub("", " ".join((text or "").split()))
+    if API_KEY:
+        safe = safe.replace(API_KEY, "[API key]")
+    return safe or "n/a"
 
 
-def clean(text: str | None, width: int = sys.maxsize, at_word: bool = False) -> str:
-    """Return text that is safe to print: on one line, without the API key, cut to width cells."""
-    text = " ".join(re.sub(UNSAFE, "", text or "").split()) or "n/a"
-    text = text.replace(API_KEY, "[API key]") if len(API_KEY) >= 8 else text  # Short: no real key.
+def cut(text: str, width: int) -> str:
+    """Return text or, if it is wider than width cells, its start and "..."."""
     if cell_len(text) <= width:
         return text
-    kept = set_cell_size(text, width - 3)
-    if at_word and text[len(kept)] != " ":  # Cut inside a word: drop what is left of it.
-        kept = kept.rpartition(" ")[0] or kept
-    return kept.rstrip() + "..."
+    return set_cell_size(text, width - 3).rstrip() + "..."
 
 
-def print_banner(title: str, style: str = "cyan", before: str = "") -> None:
-    rule = f"[{style}]{'=' * console.width}[/]"
-    print_markup(f"{before}{rule}\n [bold]{title}[/]\n{rule}")
+def cut_at_word(text: str, width: int) -> str:
+    """Like cut, but at the end of a word if there is one to cut at."""
+    if cell_len(text) <= width:
+        return text
+    # One cell more than there is room for: a blank there ends a word that is whole.
+    words = set_cell_size(text, width - 2).rpartition(" ")[0]
+    return f"{words}..." if words else cut(text, width)
 
 
-def print_heading(title: str, end: str = "") -> None:
-    print_markup(f"\n  [bold]{title}\n  {'-' * (len(title) + 4)}[/]{end}")
+# Checks before a run starts, and what is said when it ends
 
 
-def print_figure(label: str, values: Any, spec: str = ",", unit: str = "", how: Any = sum) -> None:
-    plausible = [value for value in values if value is not None and 0 <= value < 1e12]
-    figure = f"{how(plausible):{spec}}" if plausible else "n/a"
-    width = min(10, console.width - 35)
-    print_markup(f"      {label}[bold]{figure:>{width}}[/]{unit if plausible else ''}")
+def guarded_main() -> int:
+    """Run main, and say what there is to say however it ends. Return the exit status."""
+    signal.signal(signal.SIGINT, stop)
+    signal.signal(signal.SIGTERM, stop)
+    if hasattr(sys.stdout, "reconfigure"):  # A notebook's stdout has no such method.
+        sys.stdout.reconfigure(errors="replace")  # For a console without "✓"
+    console.width = report_width()
+    group = parse_command_line()
+    check_settings()
+    try:
+        client = open_client()
+    except Exception as error:  # A bad URL, proxy or certificate: many exception types
+        fail(str(error), CHECK_NETWORK)
+    complete = False
+    try:
+        with client:
+            main(client, group)
+        complete = is_complete(group.results, group.size)
+        if not group.results:
+            fail("No results of this group were received.")
+    except KeyboardInterrupt:
+        print("\nStopped.", file=sys.stderr)
+        if group.id is None:
+            print(MAY_EXIST, file=sys.stderr)
+        console.show_cursor()  # The signal may have come in the middle of rich's code.
+        return 130
+    except httpx.HTTPStatusError as error:
+        if error.response.status_code == 404:
+            group.id = None  # There is no such group, so no command picks it up.
+        fail(*explain(error))
+    except httpx.HTTPError as error:
+        fail(*explain(error))
+    finally:
+        if group.id and not complete:  # Or its report was not printed to the end.
+            print_pick_up_command(clean(group.id), group.size)
+    return int(count(group.results, "Success") < expected_size(group.results, group.size))
 
 
-def format_bar(width: int, results: list[Result], total: int, failed_cell: str) -> str:
-    green = width * count(results, "Success") // max(1, total)
-    red = width * count(results, *FINAL) // max(1, total) - green
-    return f"[green]{'█' * green}[/][red]{failed_cell * red}[/]{'░' * (width - green - red)}"
-
-
-def moving_line(words: str) -> Progress:
-    moves = console.is_interactive and sys.stdout.isatty()  # FORCE_COLOR makes pipes "interactive".
-    columns = SpinnerColumn(), "{task.elapsed:.0f}s. {task.description}"
-    line = Progress(*columns, console=console, transient=True, disable=not moves)
-    line.add_task(words)
-    return line
-
-
-def print_start(requests: list[Any], group_id: str | None) -> None:
-    print_banner("INFERENCE.NET ASYNC GROUP API - POLLING EXAMPLE")
-    print_markup("\n  [bold]Configuration:[/]")
-    if group_id:
-        console.print(f"    • Group to pick up: {clean(group_id)}")
-    else:
-        console.print(f"    • Requests to submit: {len(requests)}\n    • Model: {clean(MODEL_ID)}")
-    console.print(f"    • Poll interval: {POLL_INTERVAL_SECONDS:g}s")
-    if requests:
-        print_heading(f"Submitting {len(requests)} Request{'s' * (len(requests) > 1)}", end="\n")
-        for custom_id, question in map(read_request, requests[:5]):
-            console.print("   ", clean(f"{custom_id}: {question or 'n/a'}", console.width - 4))
-        more = f"    ... and {len(requests) - 5} more\n" if len(requests) > 5 else ""
-        console.print(f"{more}\n  Submitting to Group API...")
-
-
-def show_polls(polls: Iterator[tuple[list[Result], str]], group_size: int | None) -> list[Result]:
-    print_heading("Polling for Results", end="\n")
-    with moving_line("Ctrl-C leaves the group running."):
-        for attempt, (results, problem) in enumerate(polls, start=1):
-            console.width = report_width()  # The window may have been resized.
-            final, total = count(results, *FINAL), max(len(results), group_size or 0)
-            end = f"| {final}/{total} ({100 * final // max(1, total)}%)"
-            running, queued = count(results, "In Progress"), count(results, "Queued")
-            if problem:
-                end += f" ({problem})"
-            elif running or queued:
-                end += f" (⏳ {running} running, {queued} queued)"
-            bar = format_bar(max(4, console.width - 50), results, total, failed_cell="█")
-            start = Text(f"  [{attempt:>3}] |") + Text.from_markup(bar)
-            console.print(start, clean(end, console.width - len(start)), sep="")
-    return results  # Of the last poll; there was at least one.
-
-
-def print_report(results: list[Result], group_size: int | None, seconds: float | None) -> bool:
-    if not results:
-        print_error("No results of this group were received.")
-        return False
-    succeeded, failed = count(results, "Success"), count(results, "Failed")
-    final, total = succeeded + failed, max(len(results), group_size or 0)
-    print_banner("GROUP GENERATION SUMMARY", before="\n")
-    icon, style = "●", "bold"
-    if succeeded == total:
-        icon, style = "✓", "green"
-    elif failed / total > 0.2:
-        icon, style = "✗", "red"
-    bar = format_bar(console.width // 2, results, total, failed_cell="░")  # Failed: empty, red
-    print_heading("Success Rate")
-    print_markup(f"  [{style}]{icon} |[/]{bar}[{style}]| {succeeded / total:.1%}[/]\n")
-    print_markup(f"      Successful: [bold]{succeeded:5}[/]\n      Failed:     [bold]{failed:5}[/]")
-    if final < total:
-        print_markup(f"      Unfinished: [bold]{total - final:5}[/]")
-    print_markup(f"      Total:      [bold]{total:5}[/]")
-    times = [result.milliseconds for result in results]
-    print_heading("Performance Metrics")
-    print_figure("Total wall-clock time: ", [seconds], ".2f", "s")
-    print_figure("Avg generation time:   ", times, ".1f", "ms", fmean)
-    print_figure("Min generation time:   ", times, ".1f", "ms", min)
-    print_figure("Max generation time:   ", times, ".1f", "ms", max)
-    print_figure("Throughput:            ", [final / seconds] if seconds else [], ".2f", " req/s")
-    print_heading("Token Usage")
-    print_figure("Prompt tokens:     ", read_usage(results, "prompt_tokens"))
-    print_figure("Completion tokens: ", read_usage(results, "completion_tokens"))
-    print_figure("Total tokens:      ", read_usage(results, "total_tokens"))
-    print_figure("Avg completion/req:", read_usage(results, "completion_tokens"), ",.1f", how=fmean)
-    print_answers(results)
-    words = "Generation complete!" if group_size else f"All {total} listed requests are complete."
-    if final == total:
-        print_banner(words, "red" if failed else "green", before="\n")
-    return final == total
-
-
-def read_usage(results: list[Result], name: str) -> list[int | None]:
-    return [read_field(result.generation, int, "response", "usage", name) for result in results]
-
-
-def print_answers(results: list[Result]) -> None:
-    ids = [clean(result.custom_id, console.width // 4) for result in results]
-    id_width = max(10, *map(cell_len, ids))
-    status_width = 10 if len(results) == count(results, *FINAL) else 12  # For "In Progress"
-    response_width = min(25, console.width // 2 - 15)
-    question_width = console.width - id_width - status_width - response_width - 5  # 2 + 3 blanks
-    widths = (id_width, status_width, question_width, response_width)
-    table = Table.grid(padding=(0, 1, 0, 0))
-    table.add_row("ID", "Status", "Question", "Response"[:response_width], style="bold")
-    table.add_row(*("-" * width for width in widths), style="dim")
-    for custom_id, result in zip(ids, results):
-        state = clean(result.state, status_width)
-        question = clean(result.question, min(28, question_width))
-        answer = clean(result.failure_reason or result.answer, response_width, at_word=True)
-        table.add_row(custom_id, STATUS_CELLS.get(state, state), question, answer)
-    print_heading("Request-Response Correlation", end="\n")
-    console.print(Padding.indent(table, 2))
-    failures = [result for result in results if result.state == "Failed"]
-    if failures:
-        print_heading("Failed Request Details", end="\n")
-    for failure in failures:
-        custom_id, reason = clean(failure.custom_id), clean(failure.failure_reason)
-        console.print(Padding.indent(Text.assemble((custom_id, "red"), ": ", reason), 4))
-
-
-def print_error(words: str, advice: str = "") -> int:  # Returns the exit status.
-    line = Text.assemble(("Error:", "bold red"), f" {clean(words, 240)}\n  {advice}".rstrip())
-    errors.print(line, soft_wrap=not errors.is_terminal)
-    return 1
-
-
-def explain(error: httpx.HTTPError) -> tuple[str, str]:  # What went wrong, and what to do
-    if isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError)):
-        return f"No connection to {BASE_URL}: {error}", "Nothing was submitted. Check the network."
-    if not isinstance(error, httpx.HTTPStatusError):
-        return f"The submission failed: {error}", MAY_EXIST
-    response, status = error.response, error.response.status_code
-    words = read_field(response, str, "error", "message") or read_field(response, str, "message")
-    words = words or response.headers.get("Location") or re.sub("<[^<>]*>", " ", response.text)
-    advice = MAY_EXIST if status >= 500 else ADVICE.get(status, "Check MODEL_ID, and the base URL.")
-    return f"HTTP {status} {response.reason_phrase}".strip() + f": {words}", advice
-
-
-def print_pick_up_command(group_id: str, group_size: int | None) -> None:
-    options_end = ["--"] if group_id.startswith("-") else []  # An id may look like an option.
-    join = subprocess.list2cmdline if os.name == "nt" else shlex.join
-    command = join(["uv", "run", sys.argv[0], *options_end, group_id]) + f" {group_size or ''}"
-    print(f"\nTo see the rest, run this (with the same uv options):\n  {command}", file=sys.stderr)
-
-
-def parse_command_line() -> tuple[str | None, int | None]:
-    parser = ArgumentParser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
-    parser.add_argument("GROUP_ID", nargs="?", help="the group to pick up")
-    parser.add_argument("SIZE", nargs="?", type=int, help="how many requests to wait for, 1 to 50")
-    arguments = parser.parse_args()
-    if arguments.GROUP_ID in NOT_IDS or arguments.SIZE not in {None, *range(1, 51)}:
-        parser.error("GROUP_ID must be the id of a group, and SIZE a number from 1 to 50")
-    return arguments.GROUP_ID, arguments.SIZE
-
-
-def find_wrong_setting() -> str | None:
-    is_key = API_KEY.isascii() and not re.search(r"[\s\"']", API_KEY)
-    is_base_url = re.fullmatch(r"https?://(\[[\da-fA-F:.]+\]|[\w.-]+)(:\d+)?(/[^\s?#]*)?", BASE_URL)
-    checks = [
-        (API_KEY, "No API key. Set it with: export INFERENCE_API_KEY=your-api-key-here"),
-        (is_key, "INFERENCE_API_KEY is set, but cannot be a key: check for quotes or blanks."),
-        (is_base_url, "INFERENCE_BASE_URL must be like https://api.inference.net"),
-        (MODEL_ID.strip(), "MODEL_ID must be the name of a model."),
-        (0 < POLL_INTERVAL_SECONDS < 1e6, "POLL_INTERVAL_SECONDS must be a number above 0."),
-        (MAX_POLL_ATTEMPTS >= 1, "MAX_POLL_ATTEMPTS must be at least 1."),
-    ]
-    return next((message for passed, message in checks if not passed), None)
-
-
-def stop(*_: object) -> None:  # The first signal ends the run; later ones do nothing.
-    signal.signal(signal.SIGINT, lambda *_: None)  # With SIG_IGN, Python may print an error.
+def stop(*_: object) -> None:
+    """End the run at the first signal; later ones must not interrupt its final output."""
+    # SIG_IGN would make Python complain of a second signal that has already arrived.
+    signal.signal(signal.SIGINT, lambda *_: None)
     signal.signal(signal.SIGTERM, lambda *_: None)
     raise KeyboardInterrupt
 
 
-def main() -> int:  # 0: all succeeded; 130: Ctrl-C or SIGTERM; else 1. (argparse exits with 2.)
-    group_id, group_size = parse_command_line()
-    requests, start, complete = [], time.monotonic(), False
-    mistake = find_wrong_setting()
-    if group_id is None and not mistake:
-        requests = build_requests()
-        group_size, mistake = len(requests), find_mistake(requests)
-    if mistake:
-        return print_error(mistake)
-    try:
-        client = open_client()
-    except (ImportError, OSError, ValueError, httpx.InvalidURL) as error:
-        return print_error(str(error), CHECK_PROXY)
-    try:
-        with client:
-            print_start(requests, group_id)
-            if group_id is None:
-                with moving_line("Waiting for the group's id."):
-                    group_id, api_size = submit_group(client, requests)
-                console.print(f"  ✓ Group created: {clean(group_id)}", style="green")
-                console.print(f"  ✓ Group size: {api_size or 'n/a'}", style="green")
-            polls = poll_group(client, group_id, group_size, just_submitted=bool(requests))
-            results = correlate(requests, show_polls(polls, group_size))
-        complete = print_report(results, group_size, time.monotonic() - start if requests else None)
-        return 0 if complete and not count(results, "Failed") else 1
-    except KeyboardInterrupt:
-        console.show_cursor()  # The signal may have come in the midst of rich's own code.
-        print("\nStopped." if group_id else f"\nStopped. {MAY_EXIST}", file=sys.stderr)
-        return 130
-    except httpx.HTTPError as error:
-        if isinstance(error, httpx.HTTPStatusError) and error.response.status_code == 404:
-            group_id = None  # The API knows no such group: print no command below.
-        return print_error(*explain(error))
-    except OSError as error:  # A full disk, for example
-        # Python flushes stdout once more at exit: that must not fail again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return print_error(str(error))
-    finally:
-        if group_id and not complete:  # There is a group, and not all of it was reported.
-            print_pick_up_command(clean(group_id), group_size)
+def parse_command_line() -> Group:
+    formatter = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=formatter)
+    parser.add_argument("GROUP_ID", nargs="?", help="the group to pick up")
+    parser.add_argument(
+        "SIZE",
+        nargs="?",
+        type=int,
+        choices=range(1, 51),
+        default=0,
+        metavar="SIZE",
+        help="how many requests it has, 1 to 50",
+    )
+    arguments = parser.parse_args()
+    if arguments.GROUP_ID == "":  # Probably an unset shell variable: submit nothing.
+        parser.error("GROUP_ID is empty")
+    return Group(arguments.GROUP_ID, arguments.SIZE, [])
+
+
+def check_settings() -> None:
+    """End the run if a setting cannot be used."""
+    if not API_KEY:
+        fail("No API key. Set it with: export INFERENCE_API_KEY=your-api-key-here")
+    if re.search(r"[^!-~]|[\"']", API_KEY):  # An HTTP header takes only "!" to "~".
+        fail("INFERENCE_API_KEY is set, but cannot be a key: check for quotes or blanks.")
+    if not MODEL_ID.strip():
+        fail("MODEL_ID must be the name of a model.")
+    if isinstance(QUESTIONS, str) or not QUESTIONS:
+        fail("QUESTIONS must be a list of at least one question.")
+    if POLL_INTERVAL_SECONDS <= 0:
+        fail("POLL_INTERVAL_SECONDS must be a number above 0.")
+    if int(MAX_POLL_ATTEMPTS) < 1:
+        fail("MAX_POLL_ATTEMPTS must be at least 1.")
+
+
+def fail(words: str, advice: str = "") -> NoReturn:
+    """Print an error, and what to do about it; end the run with exit status 1."""
+    errors.print(
+        Text.assemble(("Error:", "red"), f" {cut(clean(words), 240)}\n  {advice}".rstrip())
+    )
+    sys.exit(1)
+
+
+def explain(error: httpx.HTTPError) -> tuple[str, str]:
+    """Return what went wrong, and what to do about it."""
+    if isinstance(error, NEVER_SENT):
+        return f"No connection to {BASE_URL}: {error}", CHECK_NETWORK
+    if not isinstance(error, httpx.HTTPStatusError):
+        return f"The submission failed: {error}", MAY_EXIST
+    status = error.response.status_code
+    words = f"HTTP {status} {error.response.reason_phrase}".rstrip()
+    if api_words := words_of(error.response):
+        words += f": {api_words}"
+    if status >= 500:
+        return words, MAY_EXIST
+    if status == 404 and error.request.method == "GET":
+        return words, "Check the id of the group."
+    return words, ADVICE.get(status, "Check MODEL_ID and INFERENCE_BASE_URL.")
+
+
+def words_of(response: httpx.Response) -> Any:
+    """Return what the API says of an error; the docs do not say where it is."""
+    body = parse_json(response)
+    words = read(body, str, "error", "message") or read(body, str, "message")
+    if words:
+        return words
+    if response.text.lstrip().startswith("<"):  # An HTML page
+        return ""
+    return response.headers.get("Location") or response.text
+
+
+def print_pick_up_command(group_id: str, group_size: int) -> None:
+    options_end = ""
+    if group_id.startswith("-"):  # Otherwise it would be taken for an option.
+        options_end = "-- "
+    command = f"uv run {shlex.quote(sys.argv[0])} {options_end}{shlex.quote(group_id)}"
+    if group_size:
+        command += f" {group_size}"
+    print("\nTo see the rest, run this (with the same uv options):", file=sys.stderr)
+    print(f"  {command}", file=sys.stderr)
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGINT, stop)
-    signal.signal(signal.SIGTERM, stop)
-    status = main()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Unlike a handler, this lasts while Python exits.
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    sys.exit(status)
+    sys.exit(guarded_main())
