@@ -267,17 +267,15 @@ def read(value: Any, kind: type, *path: str | int) -> Any:
 def elapsed_ms(generation: Any) -> float | None:
     """Return the milliseconds from dispatch to finish, or None if they are not known."""
     try:
-        dispatched_at = parse_time(generation["dispatchedAt"])
-        finished_at = parse_time(generation["finishedAt"])
+        dispatched_at = parse_time(read(generation, str, "dispatchedAt") or "")
+        finished_at = parse_time(read(generation, str, "finishedAt") or "")
         return (finished_at - dispatched_at) / timedelta(milliseconds=1)
-    except (LookupError, TypeError, ValueError):
+    except (TypeError, ValueError):
         return None
 
 
-def parse_time(text: Any) -> datetime:
-    return datetime.fromisoformat(
-        str(text).replace("Z", "+00:00")
-    )  # Python 3.10 does not read "Z".
+def parse_time(text: str) -> datetime:
+    return datetime.fromisoformat(text.replace("Z", "+00:00"))  # Python 3.10 does not read "Z".
 
 
 # Terminal output. For the API alone, copy all above this line, minus the imports of rich.
@@ -289,7 +287,6 @@ ADVICE = {
     401: "Check the key in INFERENCE_API_KEY.",
     402: "Check your account's credit: it must cover the estimated cost of the group.",
     403: "Check the key's project, and whether the key may both read and write.",
-    404: "Check MODEL_ID and INFERENCE_BASE_URL.",
     408: MAY_EXIST,
     413: "Submit fewer or shorter requests at a time.",
     429: "Wait a minute, then run it again.",
@@ -351,7 +348,7 @@ def print_configuration(*settings: str) -> None:
     print_banner("INFERENCE.NET ASYNC GROUP API - POLLING EXAMPLE")
     console.print("\n  Configuration:", style="bold")
     for setting in settings:
-        console.print(f"    • {clean(setting)}")
+        console.print("    •", cut(clean(setting), console.width - 6))
     console.print(f"    • Poll interval: {POLL_INTERVAL_SECONDS:g}s")
 
 
@@ -516,7 +513,7 @@ def answer_or_reason(result: Result) -> str | None:
     """Return the answer or, if there is none, why."""
     if result.state != "Success":
         return result.state_message
-    return result.answer or f"(no text: {result.finish_reason or 'n/a'})"
+    return (result.answer or "").strip() or f"(no text: {result.finish_reason or 'n/a'})"
 
 
 def print_failures(results: list[Result]) -> None:
@@ -704,16 +701,17 @@ def explain(error: httpx.HTTPError) -> tuple[str, str]:
     if isinstance(error, NEVER_SENT):
         return f"No connection to {BASE_URL}: {error}", CHECK_NETWORK
     if not isinstance(error, httpx.HTTPStatusError):
-        return f"The submission failed: {error}", MAY_EXIST
+        return f"The submission failed: {str(error) or type(error).__name__}", MAY_EXIST
     status = error.response.status_code
     words = f"HTTP {status} {error.response.reason_phrase}".rstrip()
     if api_words := words_of(error.response):
         words += f": {api_words}"
     if status >= 500:
         return words, MAY_EXIST
-    if status == 404 and error.request.method == "GET":
-        return words, "Check the id of the group."
-    return words, ADVICE.get(status, "Check MODEL_ID and INFERENCE_BASE_URL.")
+    check = "Check MODEL_ID and INFERENCE_BASE_URL."
+    if error.request.method == "GET":  # A poll
+        check = "Check the id of the group, and INFERENCE_BASE_URL."
+    return words, ADVICE.get(status, check)
 
 
 def words_of(response: httpx.Response) -> Any:
