@@ -391,7 +391,7 @@ def show_polls(polls: Polls, group: Group) -> None:
     # FORCE_COLOR makes rich take a pipe for a terminal, so ask stdout, too.
     can_redraw = console.is_interactive and sys.stdout.isatty()
     poll_line = Progress(PollLine(), console=console, disable=not can_redraw)
-    poll_task = poll_line.add_task("", group=group, problem="")
+    poll_task = poll_line.add_task("", group=group, problem="")  # PollLine reads them.
     status_line = Progress(
         SpinnerColumn(speed=0.3),
         "{task.elapsed:.0f}s.{task.description} Ctrl-C leaves the group running.",
@@ -455,11 +455,11 @@ def print_performance(group: Group) -> None:
         throughput = count(group.results, *FINAL) / seconds
     print_heading("Performance Metrics")
     print_figures(f"""\
-      Total wall-clock time: {figure(seconds, "10.2f", "s")}
-      Avg generation time:   {figure(mean(times), "10.1f", "ms")}
-      Min generation time:   {figure(min(times, default=None), "10.1f", "ms")}
-      Max generation time:   {figure(max(times, default=None), "10.1f", "ms")}
-      Throughput:            {figure(throughput, "10.2f", " req/s")}""")
+      Total wall-clock time: {format_figure(seconds, "10.2f", "s")}
+      Avg generation time:   {format_figure(mean(times), "10.1f", "ms")}
+      Min generation time:   {format_figure(min(times, default=None), "10.1f", "ms")}
+      Max generation time:   {format_figure(max(times, default=None), "10.1f", "ms")}
+      Throughput:            {format_figure(throughput, "10.2f", " req/s")}""")
 
 
 def print_token_usage(results: list[Result]) -> None:
@@ -468,10 +468,10 @@ def print_token_usage(results: list[Result]) -> None:
     total = known_usage(results, "total_tokens")
     print_heading("Token Usage")
     print_figures(f"""\
-      Prompt tokens:     {figure(known_sum(prompt), "10,")}
-      Completion tokens: {figure(known_sum(completion), "10,")}
-      Total tokens:      {figure(known_sum(total), "10,")}
-      Avg completion/req:{figure(mean(completion), "10,.1f")}""")
+      Prompt tokens:     {format_figure(known_sum(prompt), "10,")}
+      Completion tokens: {format_figure(known_sum(completion), "10,")}
+      Total tokens:      {format_figure(known_sum(total), "10,")}
+      Avg completion/req:{format_figure(mean(completion), "10,.1f")}""")
 
 
 def print_correlation(results: list[Result]) -> None:
@@ -543,7 +543,7 @@ def print_figures(lines: str) -> None:
     console.print(lines, highlight=True, no_wrap=True, overflow="ellipsis")
 
 
-def figure(value: float | None, spec: str, unit: str = "") -> str:
+def format_figure(value: float | None, spec: str, unit: str = "") -> str:
     """Return value with its unit, or "n/a" if it is not known."""
     if value is None:
         return f"{'n/a':>10}"
@@ -609,8 +609,6 @@ def cut_at_word(text: str, width: int) -> str:
 
 def guarded_main() -> int:
     """Run main, and say what there is to say however it ends. Return the exit status."""
-    signal.signal(signal.SIGINT, stop)
-    signal.signal(signal.SIGTERM, stop)
     if hasattr(sys.stdout, "reconfigure"):  # A notebook's stdout has no such method.
         sys.stdout.reconfigure(errors="replace")  # For a console without "✓"
     console.width = report_width()
@@ -620,6 +618,8 @@ def guarded_main() -> int:
         client = open_client()
     except Exception as error:  # A bad URL, proxy or certificate: many exception types
         fail(str(error), CHECK_NETWORK)
+    signal.signal(signal.SIGINT, stop)
+    signal.signal(signal.SIGTERM, stop)
     complete = False
     try:
         with client:
