@@ -34,6 +34,7 @@ def test_the_attempts_run_out() -> None:
         ("--help", "--help"),
         ("it's; rm -rf ~ #", "it%27s%3B%20rm%20-rf%20~%20%23"),
         ("$(reboot)", "%24%28reboot%29"),
+        ("..", "%2E%2E"),
         ("../..?x=ü", "%2E%2E%2F%2E%2E%3Fx%3D%C3%BC"),
         ("long-" * 50, "long-" * 50),
     ],
