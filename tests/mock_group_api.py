@@ -58,7 +58,6 @@ FINISHED_GROUP_ID = "Xq3vN8rTzK0LmWc5YbHd2"  # Of the one that is there from the
 # at least and 4556.0 at most, and the prompt tokens add up to 186.
 GENERATION_MS = (2344, 955, 1912, 2671, 4556, 1480, 3310, 2988, 4100, 3715)
 PROMPT_TOKENS = (18, 17, 19, 21, 19, 19, 18, 20, 18, 17)
-COMPLETION_TOKENS = 100
 ANSWERS = {
     "What is the capital of France?": "The capital of France is Paris.",
     "What is 2 + 2?": "2 + 2 equals 4.",
@@ -98,11 +97,7 @@ def requests_of(*questions: Any) -> list[Any]:
 def story(size: int) -> list[States]:
     """Return the states that the three polls of a group of that size get."""
     done = size * 8 // 10
-    return [
-        ["Queued"] * ((size + 1) // 2),
-        ["Success"] * done + ["In Progress"] * (size - done),
-        ["Success"] * size,
-    ]
+    return [QUEUED[: (size + 1) // 2], DONE[:done] + ["In Progress"] * (size - done), DONE]
 
 
 class MockGroupApi:
@@ -130,7 +125,6 @@ class MockGroupApi:
         self.polled = Counter[str]()  # How often, by the group's id
         self.calls: list[tuple[str, str, dict[str, str], Any]] = []
         self.connections = set[Any]()
-
         self.socket = socket.create_server(("127.0.0.1", 0))
         # Or each answer waits 40 ms for the client's kernel to acknowledge the one before.
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -160,33 +154,25 @@ class MockGroupApi:
         return [body for method, _, _, body in self.calls if method == "POST"]
 
     async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a call, as uvicorn hands it over."""
+        """Write a call down, and answer it."""
         request = Request(scope, receive)
         try:
-            answer = self.answer(request, await request.body())
-        except RecursionError:
-            answer = error(400, "the JSON is nested too deeply")
-        await answer(scope, receive, send)
-
-    def answer(self, request: Request, content: bytes) -> ASGIApp:
-        """Write the call down, and return what answers it."""
-        try:
-            body = json.loads(content, parse_constant=int)  # int refuses NaN, which is no JSON.
-        except ValueError:
+            body = json.loads(await request.body(), parse_constant=int)  # int refuses NaN.
+        except (ValueError, RecursionError):
             body = None
-        raw_path = request.scope["raw_path"].decode()
+        raw_path, path = scope["raw_path"].decode(), scope["path"]
         self.calls.append((request.method, raw_path, dict(request.headers), body))
         self.connections.add(request.client)
 
-        path = request.scope["path"]
         poll = re.fullmatch("/v1/async/group/(.+)/generations", path)
+        answer: ASGIApp = error(404, "there is no such path, or no such group")
         if request.headers.get("authorization") != f"Bearer {API_KEY}":
-            return error(401, "the API key is missing or wrong")
-        if (request.method, path) == ("POST", "/v1/async/group/chat/completions"):
-            return self.submit(body)
-        if request.method == "GET" and poll and poll[1] in self.groups:
-            return self.poll(poll[1])
-        return error(404, "there is no such path, or no such group")
+            answer = error(401, "the API key is missing or wrong")
+        elif (request.method, path) == ("POST", "/v1/async/group/chat/completions"):
+            answer = self.submit(body)
+        elif request.method == "GET" and poll and poll[1] in self.groups:
+            answer = self.poll(poll[1])
+        await answer(scope, receive, send)
 
     def submit(self, body: Any) -> ASGIApp:
         """Answer a submission: each is a group with an id and a progress of its own."""
@@ -194,17 +180,15 @@ class MockGroupApi:
             return self.submission
         if mistake := find_mistake(body):
             return error(400, mistake)
-        taken = GROUP_ID in self.groups
-        group_id = f"mock-group-{len(self.groups)}" if taken else GROUP_ID
+        group_id = f"mock-group-{len(self.groups)}" if GROUP_ID in self.groups else GROUP_ID
         self.groups[group_id] = body["requests"]
         return json_response({"groupId": group_id, "groupSize": len(body["requests"])})
 
     def poll(self, group_id: str) -> ASGIApp:
         """Answer a poll: the newest generation is listed first."""
         self.failing_group = self.failing_group or group_id
-        polls = self.polls
+        requests, polls = self.groups[group_id], self.polls
         if polls is None:
-            requests = self.groups[group_id]
             polls = [DONE] if group_id == FINISHED_GROUP_ID else story(len(requests))
         poll = polls[min(self.polled[group_id], len(polls) - 1)]
         self.polled[group_id] += 1
@@ -212,10 +196,9 @@ class MockGroupApi:
             return poll
         failures = self.failures if group_id == self.failing_group else {}
         generations = []
-        for index, (request, state) in enumerate(zip(self.groups[group_id], poll)):
+        for index, (request, state) in enumerate(zip(requests, poll)):
             reason = failures.get(custom_id_of(request)) if state == "Success" else None
-            state = "Failed" if reason else state
-            generations.append(generation(request, index, state, reason))
+            generations.append(generation(request, index, "Failed" if reason else state, reason))
         return json_response({"generations": generations[::-1]})
 
 
@@ -256,16 +239,12 @@ def generation(request: Any, index: int, state: str, reason: str | None = None) 
     dispatched_at = datetime(2025, 1, 15, 12) + timedelta(seconds=index)
     finished_at = dispatched_at + timedelta(milliseconds=GENERATION_MS[index % 10])
     message = {"role": "assistant", "content": answer_to(request)}
-    prompt_tokens, completion_tokens = PROMPT_TOKENS[index % 10], COMPLETION_TOKENS
+    tokens = PROMPT_TOKENS[index % 10]
     response = {
         "object": "chat.completion",
         "model": request["model"],
         "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
-        "usage": {
-            "prompt_tokens": prompt_tokens,
-            "completion_tokens": completion_tokens,
-            "total_tokens": prompt_tokens + completion_tokens,
-        },
+        "usage": {"prompt_tokens": tokens, "completion_tokens": 100, "total_tokens": tokens + 100},
     }
     return {
         "id": f"gen-{index + 1:03}",
@@ -302,10 +281,7 @@ def text_of(value: Any) -> str:
     return ""
 
 
-# As a program
-
-
-def parse_arguments() -> argparse.Namespace:
+def main() -> int:
     parser = argparse.ArgumentParser(
         usage="%(prog)s [--fail ID]... [--serve | SCRIPT [ARGUMENT...]]",
         description=__doc__,
@@ -318,64 +294,51 @@ def parse_arguments() -> argparse.Namespace:
     either.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     either.add_argument("SCRIPT", nargs="?", default=str(SAMPLE), help=argparse.SUPPRESS)
     parser.add_argument("ARGUMENT", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
-    return parser.parse_args()
-
-
-def handle_signals(on_interrupt: Callable[..., None], on_terminate: Callable[..., None]) -> None:
-    signal.signal(signal.SIGTERM, on_terminate)
-    # A shell has what it starts in the background ignore Ctrl-C, and it is to stay so.
-    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
-        signal.signal(signal.SIGINT, on_interrupt)
+    options = parser.parse_args()
+    failures = dict.fromkeys(options.fail, STATE_MESSAGES["Failed"])
+    with MockGroupApi(failures=failures) as api:
+        print("This is a stand-in for the API: nothing is charged.", file=sys.stderr, flush=True)
+        settings = {"INFERENCE_API_KEY": API_KEY, "INFERENCE_BASE_URL": api.url}
+        command = [sys.executable, options.SCRIPT, *options.ARGUMENT]
+        status = wait_to_be_stopped(settings) if options.serve else run_script(command, settings)
+    custom_ids = [custom_id_of(request) for request in api.groups.get(api.failing_group, [])]
+    for custom_id in sorted(failures.keys() - custom_ids):
+        print(f"No request had the custom_id {custom_id}: none failed.", file=sys.stderr)
+    print("The stand-in has stopped, and its groups are gone with it.", file=sys.stderr)
+    return status
 
 
 def wait_to_be_stopped(settings: Mapping[str, str]) -> int:
     """Print the settings as commands to paste, and wait for Ctrl-C or SIGTERM."""
-    stopped = False
-
-    def stop(*_: object) -> None:
-        nonlocal stopped
-        stopped = True
-
-    handle_signals(stop, stop)
+    signals = list[int]()
+    handle_signals(lambda number, _: signals.append(number))
     for name, value in settings.items():
         command = f'$env:{name} = "{value}"' if os.name == "nt" else f"export {name}={value}"
         print(command, flush=True)
-    while not stopped:
+    while not signals:
         time.sleep(0.05)
     return 0
 
 
 def run_script(command: list[str], settings: Mapping[str, str]) -> int:
     """Return its exit status. Whoever stops this process, the script has the last word."""
-    script: subprocess.Popen[bytes] | None = None
+    env = {**os.environ, **settings, "NO_PROXY": "*", "no_proxy": "*"}
+    script = subprocess.Popen(command, env=env)
 
-    def pass_on(*_: object) -> None:
-        if script:
+    def pass_on(number: int, _: object) -> None:
+        if number == signal.SIGTERM:  # The terminal tells the script of Ctrl-C itself.
             script.terminate()
 
-    handle_signals(lambda *_: None, pass_on)  # The terminal tells the script of Ctrl-C too.
-    no_proxies = {"NO_PROXY": "*", "no_proxy": "*"}
-    script = subprocess.Popen(command, env={**os.environ, **settings, **no_proxies})
+    handle_signals(pass_on)
     status = script.wait()
     return status if status >= 0 else 128 - status
 
 
-def main() -> int:
-    options = parse_arguments()
-    failures = dict.fromkeys(options.fail, STATE_MESSAGES["Failed"])
-    with MockGroupApi(failures=failures) as api:
-        print("This is a stand-in for the API: nothing is charged.", file=sys.stderr, flush=True)
-        settings = {"INFERENCE_API_KEY": API_KEY, "INFERENCE_BASE_URL": api.url}
-        if options.serve:
-            status = wait_to_be_stopped(settings)
-        else:
-            status = run_script([sys.executable, options.SCRIPT, *options.ARGUMENT], settings)
-    custom_ids = [custom_id_of(request) for request in api.groups.get(api.failing_group, [])]
-    for custom_id in failures:
-        if custom_id not in custom_ids:
-            print(f"No request had the custom_id {custom_id}: none failed.", file=sys.stderr)
-    print("The stand-in has stopped, and its groups are gone with it.", file=sys.stderr)
-    return status
+def handle_signals(handler: Callable[[int, Any], None]) -> None:
+    signal.signal(signal.SIGTERM, handler)
+    # A shell has what it starts in the background ignore Ctrl-C, and it is to stay so.
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, handler)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 """The mock's own tests: what someone who tries a script on it can rely on."""
 
-import json
 import signal
 import subprocess
 import sys
@@ -11,180 +10,90 @@ from typing import Any
 import httpx
 import mock_group_api
 import pytest
-from conftest import CONSTANTS, Run, edited_sample, on_posix, run_to_end
-from mock_group_api import API_KEY, FINISHED_GROUP_ID, GROUP_ID, MockGroupApi, requests_of
+from conftest import on_posix, run_to_end
+from mock_group_api import API_KEY, GROUP_ID, MockGroupApi, requests_of
 
 SUBMIT = "/v1/async/group/chat/completions"
 POLL = "/v1/async/group/{}/generations"
+FIRST_WORDS = "This is a stand-in for the API: nothing is charged."
+LAST_WORDS = "The stand-in has stopped, and its groups are gone with it."
+COMMAND = [sys.executable, mock_group_api.__file__]
 
 
-def client_of(api: MockGroupApi) -> httpx.Client:
-    return httpx.Client(base_url=api.url, headers={"Authorization": f"Bearer {API_KEY}"})
-
-
-@pytest.fixture(scope="module")
+@pytest.fixture
 def client() -> Iterator[httpx.Client]:
-    """Return a client of a mock that plays its story."""
-    with MockGroupApi() as api, client_of(api) as client:
+    """Return a client of a mock that plays its story, in which req-002 fails."""
+    client = httpx.Client(headers={"Authorization": f"Bearer {API_KEY}"})
+    with MockGroupApi(failures={"req-002": "No."}) as api, client:
+        client.base_url = api.url
         yield client
-
-
-def chat(content: Any = "Why?", **fields: Any) -> dict[str, Any]:
-    return {"model": "m", "messages": [{"role": "user", "content": content}], **fields}
-
-
-def submit(client: httpx.Client, *requests: Any) -> Any:
-    """Return the id of a new group of these requests."""
-    body = json.dumps({"requests": requests})  # httpx's own json= cannot send lone surrogates.
-    return client.post(SUBMIT, content=body).raise_for_status().json()["groupId"]
 
 
 def poll(client: httpx.Client, group_id: str) -> list[Any]:
     return list(client.get(POLL.format(group_id)).raise_for_status().json()["generations"])
 
 
-def poll_states(client: httpx.Client, group_id: str) -> str:
-    """Return the states that a poll lists, each by its first letter."""
-    return "".join(each["state"][0] for each in poll(client, group_id))
-
-
 def test_each_group_has_the_story(client: httpx.Client) -> None:
-    """Half is listed and queued; then eight tenths are done; then all, for ever."""
-    for size, story in ((10, ["QQQQQ", "IISSSSSSSS", "S" * 10, "S" * 10]), (1, [*"QISS"])):
-        group_id = submit(client, *[chat()] * size)
+    """The newest comes first. In the first group that is polled requests fail; a retry succeeds."""
+    for questions in ("ab", "abcdefghij"):
+        client.post(SUBMIT, json={"requests": requests_of(*questions)})
 
-        assert [poll_states(client, group_id) for _ in story] == story
+    lists = [poll(client, group_id) for group_id in (GROUP_ID, "mock-group-2") for _ in range(4)]
 
-
-def test_the_finished_group() -> None:
-    """It is there from the start, done, the newest first; no submission takes its id."""
-    with MockGroupApi() as api, client_of(api) as client:
-        finished = poll(client, "Xq3vN8rTzK0LmWc5YbHd2")
-        submitted = [submit(client, chat()) for _ in range(2)]
-
-    custom_ids = [each["request"]["metadata"]["custom_id"] for each in finished]
-    assert [each["state"] for each in finished] == ["Success"] * 10
-    assert custom_ids == [f"req-{number:03}" for number in range(10, 0, -1)]
-    assert submitted == [GROUP_ID, "mock-group-2"]
+    states = ["".join(each["state"][0] for each in generations) for generations in lists]
+    assert states == ["Q", "IS", "FS", "FS", "QQQQQ", "IISSSSSSSS", "S" * 10, "S" * 10]
+    words = [generations[0]["stateMessage"] for generations in lists[:3]]
+    assert words == ["Waiting for a free worker.", "The model is writing its answer.", "No."]
 
 
-def test_each_state_has_its_words() -> None:
-    """Not only a failure has a stateMessage."""
-    with MockGroupApi([["In Progress", "Expired"]]) as api, client_of(api) as client:
-        expired, running = poll(client, FINISHED_GROUP_ID)
+def test_parts_and_json(client: httpx.Client) -> None:
+    """A question may have parts, and JSON is what it is answered with if it asks for that."""
+    (request,) = requests_of([{"text": "What is "}, {"text": "2 + 2?"}])
+    request["response_format"] = {"type": "json_schema"}
+    client.post(SUBMIT, json={"requests": [request]})
 
-    assert running["stateMessage"] == "The model is writing its answer."
-    assert expired["stateMessage"] == "The group expired before this request ran."
-    assert (running["response"], expired["finishedAt"]) == (None, None)
+    *_, (generation,) = (poll(client, GROUP_ID) for _ in range(3))
+
+    assert generation["request"] == request
+    content = generation["response"]["choices"][0]["message"]["content"]
+    assert content == '{"answer": "2 + 2 equals 4."}'
 
 
 @pytest.mark.parametrize(
-    ("request_", "answer"),
+    ("words", "requests"),
     [
-        (chat([{"text": "What is "}, {"text": "2 + 2?"}]), "2 + 2 equals 4."),
-        (chat("Ü?", response_format={"type": "json_schema"}), '{"answer": "You asked: Ü?"}'),
-        (chat("\ud800", metadata={"custom_id": ["\udfff"]}), "You asked: \ud800"),
-        (chat(messages=[None, {"content": [{"text": None}, 1]}]), "You asked: "),
+        ("1 to 50", []),
+        ("1 to 50", requests_of(*"?" * 51)),
+        ("requests[0].model", [{}]),
+        ("requests[1].messages", [*requests_of("?"), {"model": "m"}]),
+        ("requests[0].metadata", [{**requests_of("?")[0], "metadata": "a"}]),
     ],
 )
-def test_any_request_has_an_answer(client: httpx.Client, request_: Any, answer: str) -> None:
-    """It may have parts, and JSON is what it is answered with if it asks for that."""
-    group_id = submit(client, request_)
-
-    *_, (generation,) = (poll(client, group_id) for _ in range(3))
-
-    assert generation["request"] == request_
-    assert generation["response"]["choices"][0]["message"]["content"] == answer
-
-
-@pytest.mark.parametrize(
-    ("body", "words"),
-    [
-        (b"\xff", "1 to 50"),
-        (b"[" * 100_000, "nested too deeply"),
-        ([], "1 to 50"),
-        ([chat()] * 51, "1 to 50"),
-        ([chat(), None], "requests[1] must be an object"),
-        ([chat(model="")], "requests[0].model"),
-        ([{"model": "m"}], "requests[0].messages"),
-        ([chat(metadata="a")], "requests[0].metadata"),
-        ([chat(response_format="json")], "requests[0].response_format"),
-    ],
-)
-def test_a_submission_that_is_refused(client: httpx.Client, body: Any, words: str) -> None:
+def test_a_submission_that_is_refused(client: httpx.Client, words: str, requests: Any) -> None:
     """The message names the field."""
-    content = body if isinstance(body, bytes) else json.dumps({"requests": body})
-
-    response = client.post(SUBMIT, content=content)
+    response = client.post(SUBMIT, json={"requests": requests})
 
     assert (response.status_code, words in response.json()["error"]["message"]) == (400, True)
 
 
 def test_refused_calls(client: httpx.Client) -> None:
-    """A call without the key, of an unknown group or of another path gets an error in JSON."""
+    """A call without the key, of an unknown group or without JSON is an error."""
     without_key = client.post(SUBMIT, headers={"Authorization": API_KEY})
-    unknown = [client.get(path) for path in (POLL.format("unknown"), SUBMIT)]
+    unknown = client.get(POLL.format("unknown"))
+    no_json = client.post(SUBMIT, content="{")
 
-    assert [each.status_code for each in (without_key, *unknown)] == [401, 404, 404]
-    assert [list(each.json()) for each in (without_key, *unknown)] == [["error"]] * 3
-
-
-def test_failures_are_of_one_group() -> None:
-    """Requests of the group that is polled first fail, for their reason; a retry succeeds."""
-    with MockGroupApi(failures={"req-002": "No."}) as api, client_of(api) as client:
-        first, retry = (submit(client, *requests_of("a", "b")) for _ in range(2))
-        states = [poll_states(client, each) for each in (first, first, first, retry, retry, retry)]
-        reason = poll(client, first)[0]["stateMessage"]
-
-    assert (states, reason) == (["Q", "IS", "FS", "Q", "IS", "SS"], "No.")
+    assert [each.status_code for each in (without_key, unknown, no_json)] == [401, 404, 400]
 
 
-# As a program
-
-FIRST_WORDS = "This is a stand-in for the API: nothing is charged."
-LAST_WORDS = "The stand-in has stopped, and its groups are gone with it."
-COMMAND = [sys.executable, mock_group_api.__file__]
-
-
-@pytest.fixture(autouse=True)
-def heed_ctrl_c(like_any_machine: None) -> None:
-    """Let programs heed Ctrl-C, as in a terminal: where it is ignored, they ignore it too."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-def run_mock(folder: Path, script: str, *arguments: str) -> Run:
-    """Run it in folder, with script as script.py there."""
-    (folder / "script.py").write_text(script, encoding="utf-8")
-    return run_to_end([*COMMAND, *arguments], cwd=folder, start_new_session=True)
-
-
-def test_a_script_and_its_arguments(tmp_path: Path) -> None:
-    """All that follows it is its own, as are stdout and the exit status; no proxy is in its way."""
-    script = "import os, sys; print(os.environ['NO_PROXY'], sys.argv[1:]); sys.exit(7)"
-
-    run = run_mock(tmp_path, script, "script.py", "-x", "--fail", "--help")
-
-    assert (run.status, run.out) == (7, "* ['-x', '--fail', '--help']\n")
-    assert run.err.splitlines() == [FIRST_WORDS, LAST_WORDS]
-
-
-def test_the_sample(tmp_path: Path) -> None:
-    """It needs no settings, and requests fail if wanted: the mock says so if it has none such."""
-    script = edited_sample(**{**CONSTANTS, "POLL_INTERVAL_SECONDS": 0.01, "MAX_POLL_ATTEMPTS": 9})
-    fail = ["--fail", "req-002", "--fail", "req-099"]
-
-    run = run_mock(tmp_path, script, *fail, "script.py", FINISHED_GROUP_ID, "10")
-
-    assert [row[:24].split()[2] for row in run.rows] == ["Success", "Failed", *["Success"] * 8]
-    assert "    req-002: The model did not answer in time." in run.lines
-    unknown = "No request had the custom_id req-099: none failed."
-    assert run.err.splitlines() == [FIRST_WORDS, unknown, LAST_WORDS]
-
-
-STOPPED = """
+SCRIPT = """
 import httpx, os, signal, sys, time
 def told(*_):
-    sys.exit(httpx.get(os.environ["INFERENCE_BASE_URL"]).status_code - 300)
+    headers = {"Authorization": "Bearer " + os.environ["INFERENCE_API_KEY"]}
+    path = "/v1/async/group/Xq3vN8rTzK0LmWc5YbHd2/generations"
+    finished = httpx.get(os.environ["INFERENCE_BASE_URL"] + path, headers=headers).json()
+    states = "".join(each["state"][0] for each in finished["generations"])
+    print(os.environ["NO_PROXY"], sys.argv[1:], states)
+    sys.exit(7)
 signal.signal(signal.SIGINT, told)
 signal.signal(signal.SIGTERM, told)
 STOP
@@ -194,24 +103,29 @@ time.sleep(20)
 
 @on_posix
 @pytest.mark.parametrize("stop", ["os.killpg(0, signal.SIGINT)", "os.kill(os.getppid(), 15)"])
-def test_the_script_has_the_last_word(tmp_path: Path, stop: str) -> None:
-    """Ctrl-C, which the terminal tells both, and SIGTERM leave the script time to make a call."""
-    run = run_mock(tmp_path, STOPPED.replace("STOP", stop), "script.py")
+def test_a_script(tmp_path: Path, stop: str) -> None:
+    """It has all that follows it, a finished group, and the last word however it is stopped."""
+    (tmp_path / "script.py").write_text(SCRIPT.replace("STOP", stop), encoding="utf-8")
+    fail = ["--fail", "req-002", "--fail", "req-099"]
+    command = [*COMMAND, *fail, "script.py", "-x", "--fail", "--help"]
 
-    assert (run.status, run.err.splitlines()) == (101, [FIRST_WORDS, LAST_WORDS])
+    run = run_to_end(command, cwd=tmp_path, start_new_session=True)
+
+    unknown = "No request had the custom_id req-099: none failed."
+    assert (run.status, run.out) == (7, "* ['-x', '--fail', '--help'] SSSSSSSSFS\n")
+    assert run.err.splitlines() == [FIRST_WORDS, unknown, LAST_WORDS]
 
 
 @on_posix
-@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
-def test_serve(stop: signal.Signals) -> None:
+def test_serve() -> None:
     """It prints what to paste, and serves until it is told to stop, be it twice."""
     pipes: Any = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     with subprocess.Popen([*COMMAND, "--serve"], **pipes) as process:
         try:
-            key, url = (str(process.stdout.readline()) for _ in range(2))  # type: ignore[union-attr]
+            key, url = (process.stdout.readline() for _ in range(2))  # type: ignore[union-attr]
             answered = httpx.get(url.removeprefix("export INFERENCE_BASE_URL=").rstrip())
-            process.send_signal(stop)
-            process.send_signal(stop)
+            process.send_signal(signal.SIGINT)
+            process.send_signal(signal.SIGTERM)
             out, err = process.communicate(timeout=20)
         finally:
             process.kill()
@@ -221,12 +135,8 @@ def test_serve(stop: signal.Signals) -> None:
     assert err.splitlines() == [FIRST_WORDS, LAST_WORDS]
 
 
-def test_help(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is the text above the code, fits into 80 columns, and has the id of the finished group."""
-    monkeypatch.setenv("COLUMNS", "80")
-
-    run = run_mock(tmp_path, "", "--help")
+def test_help() -> None:
+    """It is the text above the code."""
+    run = run_to_end([*COMMAND, "--help"])
 
     assert str(mock_group_api.__doc__).strip() in run.out
-    assert FINISHED_GROUP_ID in run.out
-    assert max(map(len, run.lines)) <= 80

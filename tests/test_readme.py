@@ -71,7 +71,7 @@ def test_what_it_shows_is_true() -> None:
     assert {**shown, "response": None} == {**listed, "response": None}
     assert shown["response"]["usage"] == response["usage"]
     assert choice["message"]["content"] == response["choices"][0]["message"]["content"]
-    for words in ("cannot be a key", "The group may exist all the same", "not there yet"):
+    for words in ("The group may exist all the same", "not there yet"):
         assert words in README
         assert words in SHIPPED
     for link in re.findall(r"\]\((?!https?://)([^)#]+)\)", README):
@@ -159,9 +159,10 @@ def test_a_csv_in_and_out(tmp_path: Path) -> None:
     sent = [each["messages"][0]["content"][25:] for each in api.submissions[0]["requests"]]
     table = list(csv.reader(written.splitlines(keepends=True)))
     assert [row[:2] for row in table[1:]] == [[key, text] for (key, _), text in zip(rows, sent)]
-    assert table[0][2:] == ["state", "answer", "finish_reason", "message"]
-    assert table[1][2:5] == ["Success", f"You asked: Is this review positive? {rows[0][1]}", "stop"]
-    assert table[2][2:] == ["Failed", "", "", "Too long."]
+    assert table[0][2:] == ["question", "state", "answer", "finish_reason", "message"]
+    question = f"Is this review positive? {rows[0][1]}"
+    assert table[1][2:6] == [question, "Success", f"You asked: {question}", "stop"]
+    assert table[2][3:] == ["Failed", "", "", "Too long."]
     assert (first.status, second.status, len(api.submissions)) == (1, 1, 1)
     assert path.name == f"answers-{GROUP_ID}.csv"
     assert path.read_text("utf-8-sig") == written
@@ -186,7 +187,7 @@ def test_answers_with_half_an_emoji_and_none_at_all(tmp_path: Path) -> None:
         run_edited(tmp_path, api, GROUP_ID, "2", code=code, in_main=call)
 
     lines = (tmp_path / f"answers-{GROUP_ID}.csv").read_text("utf-8-sig").splitlines()
-    assert lines[1:] == ["a,Good.,Success,Half ?,stop,Completed.", "b,Bad.,Not listed,,,"]
+    assert lines[1:] == ["a,Good.,Good.,Success,Half ?,stop,Completed.", "b,Bad.,,Not listed,,,"]
 
 
 def test_json_answers(tmp_path: Path) -> None:
@@ -233,7 +234,12 @@ def test_many_groups(tmp_path: Path) -> None:
         again = run_program(tmp_path, api, recipe)
         (tmp_path / "groups.json").write_text(json.dumps([*api.groups][1:3]))
         last = run_program(tmp_path, api, recipe)
+        lost = f"{recipe.partition('submit_group(client')[0]}None)"
+        (tmp_path / "groups.json").write_text("[]")
+        run_program(tmp_path, api, lost)
+        refused = run_program(tmp_path, api, recipe)
 
+    assert refused.err.startswith("A submission was cut off.")
     sizes = [len(each["requests"]) for each in api.submissions]
     answers = [line.split()[0] for line in run.out.splitlines() if line.startswith("square")]
     assert sizes == [50, 50, 20, 20]
