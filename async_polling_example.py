@@ -133,12 +133,13 @@ def poll_group(client: httpx.Client, group_id: str, group_size: int, is_new: boo
     """Poll until all results are final, at most MAX_POLL_ATTEMPTS times; yield after each poll.
 
     If group_size is 0 (unknown), what is listed counts as the group. A new group may be answered
-    with a 404 until it is found. Raises httpx.HTTPStatusError if polling again cannot help.
+    with a 404 until it is found. Raises httpx.HTTPStatusError if polling again cannot help. When
+    the attempts run out, it just ends: ask is_complete whether the results are all there.
     """
     results: list[Result] = []
     found = not is_new
     next_poll = time.monotonic()
-    for _ in range(int(MAX_POLL_ATTEMPTS)):
+    for _ in range(int(MAX_POLL_ATTEMPTS)):  # It may be a quotient, such as 72 * 3600 / 7.
         time.sleep(max(0, next_poll - time.monotonic()))
         next_poll = time.monotonic() + POLL_INTERVAL_SECONDS
         problem = ""
@@ -407,7 +408,7 @@ def show_polls(polls: Polls, group: Group) -> None:
             if failed := count(results, "Failed"):
                 status_line.update(status_task, description=f" {failed} failed.")
             if not can_redraw:
-                console.print(poll_line)
+                console.print(poll_line)  # A disabled Progress shows nothing by itself.
 
 
 def print_report(group: Group) -> None:
@@ -620,11 +621,11 @@ def guarded_main() -> int:
         fail(str(error), CHECK_NETWORK)
     signal.signal(signal.SIGINT, stop)
     signal.signal(signal.SIGTERM, stop)
-    complete = False
+    nothing_left = False  # Whether there is nothing that another run could pick up
     try:
         with client:
             main(client, group)
-        complete = is_complete(group.results, group.size)
+        nothing_left = is_complete(group.results, group.size)
         if not group.results:
             fail("No results of this group were received.")
     except KeyboardInterrupt:
@@ -634,13 +635,12 @@ def guarded_main() -> int:
         console.show_cursor()  # The signal may have come in the middle of rich's code.
         return 130
     except httpx.HTTPStatusError as error:
-        if error.response.status_code == 404:
-            group.id = None  # There is no such group, so no command picks it up.
+        nothing_left = error.response.status_code == 404  # There is no such group.
         fail(*explain(error))
     except httpx.HTTPError as error:
         fail(*explain(error))
     finally:
-        if group.id and not complete:  # Or its report was not printed to the end.
+        if group.id and not nothing_left:
             print_pick_up_command(clean(group.id), group.size)
     return int(count(group.results, "Success") < expected_size(group.results, group.size))
 
@@ -700,6 +700,7 @@ def explain(error: httpx.HTTPError) -> tuple[str, str]:
     """Return what went wrong, and what to do about it."""
     if isinstance(error, NEVER_SENT):
         return f"No connection to {BASE_URL}: {error}", CHECK_NETWORK
+    # poll_group raises none but status errors, and none of 5xx: the others are the submission's.
     if not isinstance(error, httpx.HTTPStatusError):
         return f"The submission failed: {str(error) or type(error).__name__}", MAY_EXIST
     status = error.response.status_code

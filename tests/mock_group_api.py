@@ -171,7 +171,10 @@ class MockGroupApi:
         elif (request.method, path) == ("POST", "/v1/async/group/chat/completions"):
             answer = self.submit(body)
         elif request.method == "GET" and poll and poll[1] in self.groups:
-            answer = self.poll(poll[1])
+            try:
+                answer = self.poll(poll[1])
+            except RecursionError:
+                answer = error(400, "a request of this group is nested too deeply")
         await answer(scope, receive, send)
 
     def submit(self, body: Any) -> ASGIApp:

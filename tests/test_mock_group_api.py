@@ -140,3 +140,16 @@ def test_help() -> None:
     run = run_to_end([*COMMAND, "--help"])
 
     assert str(mock_group_api.__doc__).strip() in run.out
+
+
+@pytest.mark.parametrize("depth", [100, 300, 500, 900, 100_000])
+def test_no_json_is_too_deep(client: httpx.Client, depth: int) -> None:
+    """However deep it is, it is answered or refused: the mock does not fail."""
+    deep = "[" * depth + "]" * depth
+    request = f'{{"model": "m", "messages": [{{"role": "user", "content": {deep}}}]}}'
+
+    submission = client.post(SUBMIT, content=f'{{"requests": [{request}]}}')
+    group_id = submission.json().get("groupId", GROUP_ID)
+    polls = [client.get(POLL.format(group_id)) for _ in range(3)]
+
+    assert max(each.status_code for each in (submission, *polls)) < 500
