@@ -28,10 +28,11 @@ from typing import Any, NamedTuple, NoReturn
 from urllib.parse import quote
 
 import httpx
+from rich.box import Box
 from rich.cells import cell_len, set_cell_size
-from rich.console import Console
-from rich.highlighter import RegexHighlighter
+from rich.console import Console, RenderableType
 from rich.progress import Progress, ProgressColumn, SpinnerColumn, Task
+from rich.table import Table
 from rich.text import Text
 
 NUM_REQUESTS = 10  # Number of requests to submit (max 50)
@@ -118,11 +119,11 @@ def fetch_results(client: httpx.Client, group_id: str) -> list[Result]:
     generations = read(parse_json(response), list, "generations")
     if generations is None:
         raise httpx.DecodingError("no generations in the answer")
-    results = {}
+    results: dict[Any, Result] = {}
     for index, generation in enumerate(generations):
         result = parse_generation(generation)
-        # A custom_id that is listed twice counts once; a result without one keeps its place.
-        results[result.custom_id or index] = result
+        key = result.custom_id or index  # One without a custom_id matches no other.
+        results[key] = result  # Of those with the same custom_id, the last one counts.
     return list(results.values())
 
 
@@ -279,7 +280,8 @@ def parse_time(text: str) -> datetime:
     return datetime.fromisoformat(text.replace("Z", "+00:00"))  # Python 3.10 does not read "Z".
 
 
-# Terminal output. For the API alone, copy all above this line, minus the imports of rich.
+# Terminal output. For the API alone, copy all above this line, minus the imports of rich; `main`
+# shows the calls in their order.
 MAY_EXIST = "The group may exist all the same, and be charged. Check before you resubmit."
 CHECK_NETWORK = """Nothing was submitted. Check the network and INFERENCE_BASE_URL; the proxy in
   HTTPS_PROXY or ALL_PROXY (http://, https://, or socks5:// with httpx[socks]);
@@ -298,18 +300,14 @@ NEVER_SENT = (
     httpx.ProxyError,
     httpx.UnsupportedProtocol,
 )
-STATUS_CELLS = {"Success": ("✓ Success", "green"), "Failed": ("✗ Failed", "red")}
+STATUS_CELLS = {"Success": Text("✓ Success", "green"), "Failed": Text("✗ Failed", "red")}
+# Of a table's lines, only the rule below its header
+DASHES = Box("    \n    \n -  \n" + "    \n" * 5, ascii=True)
 # Control characters, marks that turn text around, and lone surrogates, which cannot be printed
 UNSAFE = re.compile(r"[\0-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
-
-class BoldFigures(RegexHighlighter):
-    highlights = (r" (?P<bold>[\d,.]+)",)
-
-
 # Text from outside is not markup: rich must not see [tags] or :emoji: codes in it.
-console = Console(markup=False, emoji=False, highlight=False, highlighter=BoldFigures())
-errors = Console(stderr=True, soft_wrap=True)
+console = Console(markup=False, emoji=False, highlight=False)
 
 
 @dataclass
@@ -327,7 +325,7 @@ def main(client: httpx.Client, group: Group) -> None:
     requests: list[Any] = []
     if group.id is None:
         requests = build_requests()
-        if mistake := find_mistake(requests):
+        if mistake := find_mistake(requests):  # Before anything is printed
             fail(mistake, "Nothing was submitted.")
         print_configuration(f"Requests to submit: {len(requests)}", f"Model: {MODEL_ID}")
         print_requests(requests)
@@ -341,7 +339,7 @@ def main(client: httpx.Client, group: Group) -> None:
         show_polls(poll_group(client, group.id, group.size, is_new=bool(requests)), group)
     finally:  # What has arrived is paid for: report it, whatever ends the polls.
         if group.results:
-            group.results = correlate(requests, group.results)
+            group.results = correlate(requests, group.results)  # Now in the order sent
             print_report(group)
 
 
@@ -349,18 +347,17 @@ def print_configuration(*settings: str) -> None:
     print_banner("INFERENCE.NET ASYNC GROUP API - POLLING EXAMPLE")
     console.print("\n  Configuration:", style="bold")
     for setting in settings:
-        console.print("    •", cut(clean(setting), console.width - 6))
-    console.print(f"    • Poll interval: {POLL_INTERVAL_SECONDS:g}s")
+        print_line(f"    • {clean(setting)}")
+    print_line(f"    • Poll interval: {POLL_INTERVAL_SECONDS:g}s")
 
 
 def print_requests(requests: list[Any]) -> None:
     print_heading(f"Submitting {len(requests)} Requests")
     console.print()
     for request in requests[:5]:
-        line = clean(f"{read_custom_id(request)}: {read_question(request) or 'n/a'}")
-        console.print("   ", cut(line, console.width - 4))
+        print_line(f"    {clean(read_custom_id(request))}: {clean(read_question(request))}")
     if len(requests) > 5:
-        console.print(f"    ... and {len(requests) - 5} more")
+        print_line(f"    ... and {len(requests) - 5} more")
     console.print("\n  Submitting to Group API...")
 
 
@@ -383,9 +380,10 @@ class PollLine(ProgressColumn):
 
 
 def show_polls(polls: Polls, group: Group) -> None:
-    """Keep each poll's results in group, and show them: on a terminal, in a line redrawn in place.
+    """Keep each poll's results in group, and show them.
 
-    Elsewhere (in a pipe, say), each poll gets a line of its own.
+    On a terminal, one line is redrawn in place after each poll, and one below it moves until the
+    polls end. Elsewhere, in a pipe for example, each poll prints a line.
     """
     print_heading("Polling for Results")
     console.print()
@@ -393,22 +391,23 @@ def show_polls(polls: Polls, group: Group) -> None:
     can_redraw = console.is_interactive and sys.stdout.isatty()
     poll_line = Progress(PollLine(), console=console, disable=not can_redraw)
     poll_task = poll_line.add_task("", group=group, problem="")  # PollLine reads them.
-    status_line = Progress(
+    moving_line = Progress(
         SpinnerColumn(speed=0.3),
+        # rich fills this in, at each redraw.
         "{task.elapsed:.0f}s.{task.description} Ctrl-C leaves the group running.",
         console=console,
         disable=not can_redraw,
         transient=True,
     )
-    status_task = status_line.add_task("")
-    with poll_line, status_line:
+    moving_task = moving_line.add_task("")
+    with poll_line, moving_line:
         for results, problem in polls:
             group.results = results
             poll_line.update(poll_task, advance=1, problem=problem)
             if failed := count(results, "Failed"):
-                status_line.update(status_task, description=f" {failed} failed.")
+                moving_line.update(moving_task, description=f" {failed} failed.")
             if not can_redraw:
-                console.print(poll_line)  # A disabled Progress shows nothing by itself.
+                console.print(poll_line)  # Disabled, it shows nothing by itself.
 
 
 def print_report(group: Group) -> None:
@@ -434,15 +433,14 @@ def print_success_rate(group: Group) -> None:
     icon, style = "●", "bold"
     if succeeded == total:
         icon, style = "✓", "green"
-    elif failed / total > 0.2:
+    elif failed / total > 0.2:  # "Not yet" is no failure.
         icon, style = "✗", "red"
     bar = draw_bar(console.width // 2, group, "░", "reverse red")
     print_heading("Success Rate")
     console.print(
         Text.assemble((f"  {icon} |", style), bar, (f"| {succeeded / total:.1%}\n", style))
     )
-    print_figures(f"      Successful: {succeeded:5}")
-    print_figures(f"      Failed:     {failed:5}")
+    print_figures(f"      Successful: {succeeded:5}\n      Failed:     {failed:5}")
     if unfinished:
         print_figures(f"      Unfinished: {unfinished:5}")
     print_figures(f"      Total:      {total:5}")
@@ -477,37 +475,24 @@ def print_token_usage(results: list[Result]) -> None:
 
 def print_correlation(results: list[Result]) -> None:
     """Print a table with a row for each result."""
-    ids = [cut(clean(result.custom_id), console.width // 4) for result in results]
-    id_width = max(10, *map(cell_len, ids))
-    status_width = 10
-    if count(results, *FINAL) < len(results):
-        status_width = 12  # For "In Progress"
-    answer_width = min(25, console.width // 2 - 15)
-    question_width = console.width - id_width - status_width - answer_width - 5  # Five blanks
-    widths = (id_width, status_width, question_width, answer_width)
+    table = Table(box=DASHES, show_edge=False, padding=0, border_style="dim", expand=True)
+    table.add_column("ID", min_width=10, max_width=20, no_wrap=True)
+    table.add_column("Status", min_width=10, max_width=12, no_wrap=True)
+    table.add_column("Question", ratio=1, no_wrap=True)  # The width that the others leave
+    table.add_column("Response", width=min(25, console.width // 2 - 15), no_wrap=True)
+    for result in results:
+        state = clean(result.state)
+        # To measure a long text takes long, and a cell shows no more than its start.
+        question, answer = clean(result.question)[:500], clean(answer_or_reason(result))[:500]
+        table.add_row(
+            clean(result.custom_id),
+            STATUS_CELLS.get(state, state),
+            cut(question, 28),
+            cut_at_word(answer, 25),
+        )
     print_heading("Request-Response Correlation")
     console.print()
-    print_row(
-        widths, ("ID", "bold"), ("Status", "bold"), ("Question", "bold"), ("Response", "bold")
-    )
-    print_row(widths, *(("-" * width, "dim") for width in widths))
-    for custom_id, result in zip(ids, results):
-        state = cut(clean(result.state), status_width)
-        status = STATUS_CELLS.get(state, (state, ""))
-        question, answer = clean(result.question), clean(answer_or_reason(result))
-        # To measure a long text takes long, and a cell shows no more than its start.
-        question = cut(question[:500], min(28, question_width))
-        answer = cut_at_word(answer[:500], answer_width)
-        print_row(widths, (custom_id, ""), status, (question, ""), (answer, ""))
-
-
-def print_row(widths: tuple[int, ...], *cells: tuple[str, str]) -> None:
-    """Print a row of the table; each cell is a text and its style."""
-    row = Text(" ")
-    for width, (text, style) in zip(widths, cells):
-        row.append(" ").append(set_cell_size(text, width), style)
-    row.rstrip()
-    console.print(row)
+    print_indented(table, 2)
 
 
 def answer_or_reason(result: Result) -> str | None:
@@ -523,11 +508,8 @@ def print_failures(results: list[Result]) -> None:
         print_heading("Failed Request Details")
         console.print()
     for failure in failures:
-        custom_id, reason = clean(failure.custom_id), clean(failure.state_message)
-        details = Text.assemble((custom_id, "red"), f": {reason}")
-        for line in details.wrap(console, console.width - 4):
-            line.rstrip()
-            console.print("   ", line)
+        reason = f": {clean(failure.state_message)}"
+        print_indented(Text.assemble((clean(failure.custom_id), "red"), reason), 4)
 
 
 def print_banner(title: str, style: str = "cyan") -> None:
@@ -540,8 +522,39 @@ def print_heading(title: str) -> None:
     console.print(f"\n  {title}\n  {'-' * (len(title) + 4)}", style="bold")
 
 
+def print_line(text: str | Text) -> None:
+    """Print a line; what does not fit on it is left out."""
+    console.print(text, no_wrap=True, overflow="ellipsis")
+
+
 def print_figures(lines: str) -> None:
-    console.print(lines, highlight=True, no_wrap=True, overflow="ellipsis")
+    text = Text(lines)
+    text.highlight_regex(r"\d[\d,.]*", "bold")
+    print_line(text)
+
+
+def print_indented(renderable: RenderableType, blanks: int) -> None:
+    """Print behind blanks, and without those that rich adds at the right."""
+    with console.capture() as capture:
+        console.print(renderable, width=console.width - blanks)
+    for line in capture.get().splitlines():
+        print(f"{' ' * blanks}{line}".rstrip())
+
+
+def draw_bar(width: int, group: Group, failed_cell: str, failed_style: str) -> Text:
+    """Return a bar of width cells: succeeded in green, failed in failed_style, the rest neutral."""
+    total = expected_size(group.results, group.size)
+    succeeded = width * count(group.results, "Success") // total
+    final = width * count(group.results, *FINAL) // total
+    return Text.assemble(
+        ("█" * succeeded, "green"),
+        (failed_cell * (final - succeeded), failed_style),
+        "░" * (width - final),
+    )
+
+
+def report_width() -> int:
+    return max(40, min(80, shutil.get_terminal_size().columns))
 
 
 def format_figure(value: float | None, spec: str, unit: str = "") -> str:
@@ -563,22 +576,6 @@ def known_usage(results: list[Result], name: str) -> list[int]:
     """Return a number of tokens, by its name in the usage, of each result that has it."""
     numbers = [read(result.generation, int, "response", "usage", name) for result in results]
     return [number for number in numbers if number is not None]
-
-
-def draw_bar(width: int, group: Group, failed_cell: str, failed_style: str) -> Text:
-    """Return a bar of width cells: succeeded in green, failed in failed_style, the rest neutral."""
-    total = expected_size(group.results, group.size)
-    succeeded = width * count(group.results, "Success") // total
-    final = width * count(group.results, *FINAL) // total
-    return Text.assemble(
-        ("█" * succeeded, "green"),
-        (failed_cell * (final - succeeded), failed_style),
-        "░" * (width - final),
-    )
-
-
-def report_width() -> int:
-    return max(40, min(80, shutil.get_terminal_size().columns))
 
 
 def clean(text: str | None) -> str:
@@ -605,44 +602,41 @@ def cut_at_word(text: str, width: int) -> str:
     return f"{words}..." if words else cut(text, width)
 
 
-# Checks before a run starts, and what is said when it ends
+# The command line, checks before a run starts, and what is said however it ends
 
 
 def guarded_main() -> int:
     """Run main, and say what there is to say however it ends. Return the exit status."""
+    group = parse_command_line()
+    check_settings()
     if hasattr(sys.stdout, "reconfigure"):  # A notebook's stdout has no such method.
         sys.stdout.reconfigure(errors="replace")  # For a console without "✓"
     console.width = report_width()
-    group = parse_command_line()
-    check_settings()
     try:
         client = open_client()
     except Exception as error:  # A bad URL, proxy or certificate: many exception types
         fail(str(error), CHECK_NETWORK)
     signal.signal(signal.SIGINT, stop)
     signal.signal(signal.SIGTERM, stop)
-    nothing_left = False  # Whether there is nothing that another run could pick up
+    complete = False
     try:
         with client:
             main(client, group)
-        nothing_left = is_complete(group.results, group.size)
-        if not group.results:
-            fail("No results of this group were received.")
+        complete = is_complete(group.results, group.size)
+        if not complete:
+            fail("The group is not complete yet.")
     except KeyboardInterrupt:
         print("\nStopped.", file=sys.stderr)
         if group.id is None:
             print(MAY_EXIST, file=sys.stderr)
         console.show_cursor()  # The signal may have come in the middle of rich's code.
         return 130
-    except httpx.HTTPStatusError as error:
-        nothing_left = error.response.status_code == 404  # There is no such group.
-        fail(*explain(error))
     except httpx.HTTPError as error:
-        fail(*explain(error))
-    finally:
-        if group.id and not nothing_left:
+        fail(*explain(error, group))
+    finally:  # fail ends the run by an exception, so this comes after its words.
+        if group.id and not complete:
             print_pick_up_command(clean(group.id), group.size)
-    return int(count(group.results, "Success") < expected_size(group.results, group.size))
+    return int(count(group.results, "Failed") > 0)
 
 
 def stop(*_: object) -> None:
@@ -657,19 +651,11 @@ def parse_command_line() -> Group:
     formatter = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=formatter)
     parser.add_argument("GROUP_ID", nargs="?", help="the group to pick up")
-    parser.add_argument(
-        "SIZE",
-        nargs="?",
-        type=int,
-        choices=range(1, 51),
-        default=0,
-        metavar="SIZE",
-        help="how many requests it has, 1 to 50",
-    )
+    parser.add_argument("SIZE", nargs="?", type=int, help="how many requests it has, 1 to 50")
     arguments = parser.parse_args()
-    if arguments.GROUP_ID == "":  # Probably an unset shell variable: submit nothing.
-        parser.error("GROUP_ID is empty")
-    return Group(arguments.GROUP_ID, arguments.SIZE, [])
+    if arguments.SIZE not in {None, *range(1, 51)}:
+        parser.error("SIZE must be 1 to 50")
+    return Group(arguments.GROUP_ID, arguments.SIZE or 0, [])
 
 
 def check_settings() -> None:
@@ -690,51 +676,44 @@ def check_settings() -> None:
 
 def fail(words: str, advice: str = "") -> NoReturn:
     """Print an error, and what to do about it; end the run with exit status 1."""
-    errors.print(
-        Text.assemble(("Error:", "red"), f" {cut(clean(words), 240)}\n  {advice}".rstrip())
-    )
+    text = f"{cut(clean(words), 240)}\n  {advice}".rstrip()
+    Console(stderr=True, soft_wrap=True).print("[red]Error:[/]", Text(text))
     sys.exit(1)
 
 
-def explain(error: httpx.HTTPError) -> tuple[str, str]:
+def explain(error: httpx.HTTPError, group: Group) -> tuple[str, str]:
     """Return what went wrong, and what to do about it."""
     if isinstance(error, NEVER_SENT):
         return f"No connection to {BASE_URL}: {error}", CHECK_NETWORK
-    # poll_group raises none but status errors, and none of 5xx: the others are the submission's.
-    if not isinstance(error, httpx.HTTPStatusError):
+    if not isinstance(error, httpx.HTTPStatusError):  # Such an error of a poll ends no run.
         return f"The submission failed: {str(error) or type(error).__name__}", MAY_EXIST
     status = error.response.status_code
-    words = f"HTTP {status} {error.response.reason_phrase}".rstrip()
-    if api_words := words_of(error.response):
-        words += f": {api_words}"
-    if status >= 500:
-        return words, MAY_EXIST
-    check = "Check MODEL_ID and INFERENCE_BASE_URL."
-    if error.request.method == "GET":  # A poll
-        check = "Check the id of the group, and INFERENCE_BASE_URL."
-    return words, ADVICE.get(status, check)
+    advice = "Check MODEL_ID and INFERENCE_BASE_URL."
+    if group.id:
+        advice = "Check the id of the group, and INFERENCE_BASE_URL."
+    elif status >= 500:
+        advice = MAY_EXIST
+    return words_of(error.response), ADVICE.get(status, advice)
 
 
-def words_of(response: httpx.Response) -> Any:
-    """Return what the API says of an error; the docs do not say where it is."""
+def words_of(response: httpx.Response) -> str:
+    """Return the status, and what the API says of it; the docs do not tell where it says so."""
     body = parse_json(response)
     words = read(body, str, "error", "message") or read(body, str, "message")
-    if words:
-        return words
-    if response.text.lstrip().startswith("<"):  # An HTML page
-        return ""
-    return response.headers.get("Location") or response.text
+    if "Location" in response.headers:
+        words = response.headers["Location"]
+    elif not words and not response.text.lstrip().startswith("<"):  # An HTML page has no words.
+        words = response.text
+    return f"HTTP {response.status_code} {response.reason_phrase}: {words or ''}".rstrip(": ")
 
 
 def print_pick_up_command(group_id: str, group_size: int) -> None:
-    options_end = ""
-    if group_id.startswith("-"):  # Otherwise it would be taken for an option.
-        options_end = "-- "
-    command = f"uv run {shlex.quote(sys.argv[0])} {options_end}{shlex.quote(group_id)}"
-    if group_size:
-        command += f" {group_size}"
-    print("\nTo see the rest, run this (with the same uv options):", file=sys.stderr)
-    print(f"  {command}", file=sys.stderr)
+    command = f"uv run {shlex.quote(sys.argv[0])} "
+    if group_id.startswith("-"):
+        command += "-- "  # Otherwise the id would be taken for an option.
+    command += f"{shlex.quote(group_id)} {group_size or ''}"
+    print("\nTo poll it again, run this (with the same uv options):", file=sys.stderr)
+    print(f"  {command}".rstrip(), file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ def test_shows_the_first_five_questions(size: int, more: str) -> None:
     """Of the others it says how many there are; a question ends at the right margin."""
     run = play(listed("S" * size), NUM_REQUESTS=size, QUESTIONS=["Why?", "x" * 200])
 
-    long = "x" * 64 + "..."
+    long = "x" * 66 + "…"
     shown = [f"    req-00{i}: {long if i % 2 == 0 else 'Why?'}\n" for i in range(1, 6)][:size]
     assert f"-\n\n{''.join(shown)}{more}\n  Submitting to " in run.out
     assert run.counts == [f"{size}/{size} (100%)"]

@@ -21,6 +21,7 @@ def test_the_attempts_run_out() -> None:
         second = run_sample(api, *first.command[1:])
 
     assert COMPLETE not in first.out
+    assert first.err.startswith("Error: The group is not complete yet.\n\nTo poll it again, ")
     assert (first.status, first.command) == (1, [SCRIPT, GROUP_ID, "3"])
     assert COMPLETE in second.out
     assert (second.status, second.err, len(api.submissions)) == (0, "", 1)
@@ -76,7 +77,7 @@ def test_stopped_while_polling(number: int) -> None:
 
     assert run.out.endswith(f"{run.rows[-1]}\n")
     assert [row.split()[1] for row in run.rows] == ["✓", "Queued"]
-    assert run.err.startswith("\nStopped.\n\nTo see the rest, run this ")
+    assert run.err.startswith("\nStopped.\n\nTo poll it again, run this ")
     assert (run.status, run.command, len(run.calls)) == (130, [SAMPLE.name, "group", "2"], 3)
     assert REPORT not in nothing_yet.out
     assert (nothing_yet.status, nothing_yet.err) == (130, run.err)

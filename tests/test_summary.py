@@ -55,14 +55,15 @@ EVERYTHING = f"""\
   <bold>Request-Response Correlation</>
   <bold>--------------------------------</>
 
-  <bold>ID</>         <bold>Status</>       <bold>Question</>                     <bold>Response</>
-  <dim>{"-" * 10}</> <dim>{"-" * 12}</> <dim>{"-" * 28}</> <dim>{"-" * 25}</>
+  <bold>ID</>         <bold>Status</>       <bold>Question</>                     <bold>Response</>\
+{" " * 17}
+  <dim>{"-" * 10} {"-" * 12} {"-" * 28} {"-" * 25}</>
   req-001    <green>✓ Success</>    What is the capital of Fr... The capital of France...
   req-002    <green>✓ Success</>    What is 2 + 2?               2 + 2 equals 4.
   req-003    <red>✗ Failed</>     Name one planet in our so... The model ran out of...
   req-004    <green>✓ Success</>    What color is the sky on...  On a clear day the sky...
   req-005    In Progress  How many legs does a spid... The model is writing...
-  req-006    Waiting f... What is the chemical symb... The group expired...
+  req-006    Waiting for… What is the chemical symb... The group expired...
   req-007    Not listed   Who wrote Romeo and Juliet?  n/a
 
   <bold>Failed Request Details</>
@@ -90,7 +91,8 @@ def test_a_group_with_everything() -> None:
 
     expected = EVERYTHING.splitlines()
     assert styled(run.out)[-len(expected) :] == expected
-    assert plain.out == re.sub(r"\x1b\[[\d;]*m", "", run.out)
+    lines = re.sub(r"\x1b\[[\d;]*m", "", run.out).splitlines()
+    assert plain.out.splitlines() == [line.rstrip() for line in lines]
     assert (run.status, run.command) == (1, ["async_polling_example.py", "group", "7"])
 
 
@@ -225,8 +227,8 @@ def test_a_longer_id_narrows_the_question() -> None:
     """It has up to 20 cells; whatever the ids are, the report has 80 columns."""
     run = summary_of([answered("x" * 90, "y" * 90, "法" * 200)])
 
-    cells = ["法" * 8 + "...", "✓", "Success", "x" * 18 + "...", "y" * 22 + "..."]
-    assert run.rows[0].split() == cells
+    expected = f"  {'法' * 9} … ✓ Success  {'x' * 19}… {'y' * 22}..."
+    assert run.rows == [expected]
     assert max(cell_len(line) for line in run.lines) == 80
 
 
