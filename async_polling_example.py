@@ -31,7 +31,9 @@ import httpx
 from rich.box import Box
 from rich.cells import cell_len, set_cell_size
 from rich.console import Console, RenderableType
-from rich.progress import Progress, ProgressColumn, SpinnerColumn, Task
+from rich.containers import Renderables
+from rich.progress import Progress, ProgressColumn, Task
+from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
@@ -361,53 +363,57 @@ def print_requests(requests: list[Any]) -> None:
     console.print("\n  Submitting to Group API...")
 
 
-class PollLine(ProgressColumn):
-    """A poll's number, bar and counts; rich's own BarColumn has one colour, and hides failures."""
+class PollLines(ProgressColumn):
+    """A poll's number, bar and counts; below, while the display is live, a line that moves."""
 
-    def render(self, task: Task) -> Text:
+    spinner = Spinner("dots", speed=0.3)
+
+    def render(self, task: Task) -> RenderableType:
         group, problem = task.fields["group"], task.fields["problem"]
-        final, total = count(group.results, *FINAL), expected_size(group.results, group.size)
-        running, queued = count(group.results, "In Progress"), count(group.results, "Queued")
-        words = f"| {final}/{total} ({100 * final // total}%)"
-        if problem:
-            words += f" ({problem})"
-        elif running or queued:
-            words += f" (⏳ {running} running, {queued} queued)"
         console.width = report_width()  # The window may have been resized.
         line = Text(f"  [{task.completed:3.0f}] |")
+        # rich's own BarColumn has one colour, which hides failures.
         line.append(draw_bar(max(4, console.width - 50), group, "█", "red"))
-        return line.append(cut(words, console.width - len(line)))
+        line.append(cut(f"| {describe_poll(group, problem)}", console.width - len(line)))
+        if not task.fields["live"].is_started:
+            return line
+        hint = f"{task.elapsed:.0f}s. "
+        if failed := count(group.results, "Failed"):
+            hint += f"{failed} failed. "
+        self.spinner.update(text=f"{hint}Ctrl-C leaves the group running.")
+        return Renderables([line, self.spinner])
+
+
+def describe_poll(group: Group, problem: str) -> str:
+    final, total = count(group.results, *FINAL), expected_size(group.results, group.size)
+    running, queued = count(group.results, "In Progress"), count(group.results, "Queued")
+    words = f"{final}/{total} ({100 * final // total}%)"
+    if problem:
+        words += f" ({problem})"
+    elif running or queued:
+        words += f" (⏳ {running} running, {queued} queued)"
+    return words
 
 
 def show_polls(polls: Polls, group: Group) -> None:
     """Keep each poll's results in group, and show them.
 
-    On a terminal, one line is redrawn in place after each poll, and one below it moves until the
-    polls end. Elsewhere, in a pipe for example, each poll prints a line.
+    On a terminal, one display is redrawn in place. Elsewhere, in a pipe for example, each poll
+    prints a line.
     """
     print_heading("Polling for Results")
     console.print()
     # FORCE_COLOR makes rich take a pipe for a terminal, so ask stdout, too.
     can_redraw = console.is_interactive and sys.stdout.isatty()
-    poll_line = Progress(PollLine(), console=console, disable=not can_redraw)
-    poll_task = poll_line.add_task("", group=group, problem="")  # PollLine reads them.
-    moving_line = Progress(
-        SpinnerColumn(speed=0.3),
-        # rich fills this in, at each redraw.
-        "{task.elapsed:.0f}s.{task.description} Ctrl-C leaves the group running.",
-        console=console,
-        disable=not can_redraw,
-        transient=True,
-    )
-    moving_task = moving_line.add_task("")
-    with poll_line, moving_line:
+    progress = Progress(PollLines(), console=console, disable=not can_redraw)
+    # The last three are for PollLines.
+    task = progress.add_task("", total=None, group=group, problem="", live=progress.live)
+    with progress:
         for results, problem in polls:
             group.results = results
-            poll_line.update(poll_task, advance=1, problem=problem)
-            if failed := count(results, "Failed"):
-                moving_line.update(moving_task, description=f" {failed} failed.")
+            progress.update(task, advance=1, problem=problem)
             if not can_redraw:
-                console.print(poll_line)  # Disabled, it shows nothing by itself.
+                console.print(progress)  # Disabled, it shows nothing by itself.
 
 
 def print_report(group: Group) -> None:
