@@ -23,9 +23,12 @@ from mock_group_api import (
     ANSWERS,
     API_KEY,
     DONE,
+    FINISHED_GROUP_ID,
     GROUP_ID,
     SAMPLE,
     MockGroupApi,
+    custom_id_of,
+    error,
     generation,
     json_response,
     requests_of,
@@ -211,19 +214,37 @@ def test_json_answers(tmp_path: Path) -> None:
 
 
 def test_retrying(tmp_path: Path) -> None:
-    """What has no answer is sent again, as it was sent before, once and not before the end."""
+    """What has no answer is sent again when all is complete; nothing that has one is."""
+    recipe = readme_block("python", "retries-of")
     states = ["Success", "Expired", "Success", "Failed", *["Success"] * 5]
-    recipe = readme_block("python", "retry-of")
     with MockGroupApi([["Queued"], states]) as api:
         api.groups[GROUP_ID] = requests_of(*ANSWERS)
-        early, run, again = (run_program(tmp_path, api, recipe, GROUP_ID) for _ in range(3))
+        runs = [run_program(tmp_path, api, recipe, GROUP_ID) for _ in range(4)]
+        retry, _ = (tmp_path / f"retries-of-{GROUP_ID}.txt").read_text().split()
+        refused = run_program(tmp_path, api, recipe, retry)
 
-    (submission,) = api.submissions
-    sent = [each["metadata"]["custom_id"] for each in submission["requests"]]
-    assert (early.status, early.err) == (1, "The group is not complete yet.\n")
-    assert (run.status, run.err, sent) == (0, "", ["req-002", "req-004", "req-010"])
-    assert (tmp_path / f"retry-of-{GROUP_ID}.txt").read_text() in api.groups
-    assert "FileExistsError" in again.err
+    sent = [[custom_id_of(each) for each in body["requests"]] for body in api.submissions]
+    assert sent == [["req-002", "req-004", "req-010"], ["req-004"]]
+    assert [run.status for run in runs] == [1, 0, 1, 0]
+    assert runs[0].err == f"Group {GROUP_ID} is not complete yet.\n"
+    assert runs[1].out.startswith("Retried 3 requests.")
+    assert runs[2].err == f"Group {retry} is not complete yet.\n"
+    assert refused.err.startswith("This group is a retry.")
+
+
+def test_a_retry_that_fails(tmp_path: Path) -> None:
+    """It is not repeated before somebody has looked; what is not as asked is no answer."""
+    (line,) = re.findall(r"`(results = \[check_json.*?)`", README)
+    recipe = readme_block("python", "retries-of")
+    code = readme_block("python", "def check_json")
+    recipe = f"import json\nfrom async_polling_example import Result\n{code}\n{recipe}"
+    recipe = recipe.replace("results = fetch_results(client, group_id)", line)
+    with MockGroupApi([DONE], submission=error(402, "Pay.")) as api:
+        failed, again = (run_program(tmp_path, api, recipe, FINISHED_GROUP_ID) for _ in range(2))
+
+    assert "402" in failed.err
+    assert again.err.startswith("A submission failed.")
+    assert [len(body["requests"]) for body in api.submissions] == [10]
 
 
 def test_many_groups(tmp_path: Path) -> None:
@@ -239,7 +260,7 @@ def test_many_groups(tmp_path: Path) -> None:
         run_program(tmp_path, api, lost)
         refused = run_program(tmp_path, api, recipe)
 
-    assert refused.err.startswith("A submission was cut off.")
+    assert refused.err.startswith("A submission failed.")
     sizes = [len(each["requests"]) for each in api.submissions]
     answers = [line.split()[0] for line in run.out.splitlines() if line.startswith("square")]
     assert sizes == [50, 50, 20, 20]
