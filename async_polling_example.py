@@ -142,7 +142,8 @@ def poll_group(client: httpx.Client, group_id: str, group_size: int, is_new: boo
     results: list[Result] = []
     found = not is_new
     next_poll = time.monotonic()
-    for _ in range(int(MAX_POLL_ATTEMPTS)):  # It may be a quotient, such as 72 * 3600 / 7.
+    # For 72 hours, one may set MAX_POLL_ATTEMPTS to 72 * 3600 / POLL_INTERVAL_SECONDS, a float.
+    for _ in range(int(MAX_POLL_ATTEMPTS)):
         time.sleep(max(0, next_poll - time.monotonic()))
         next_poll = time.monotonic() + POLL_INTERVAL_SECONDS
         problem = ""
@@ -206,7 +207,7 @@ def count(results: list[Result], *states: str) -> int:
 
 def expected_size(results: list[Result], group_size: int) -> int:
     """Return the size of the group; if it is unknown (0), what is listed counts as the group."""
-    return max(group_size, len(results), 1)  # No group is empty.
+    return max(group_size, len(results), 1)  # At least 1: with nothing listed, none is complete.
 
 
 def is_complete(results: list[Result], group_size: int) -> bool:
@@ -282,8 +283,17 @@ def parse_time(text: str) -> datetime:
     return datetime.fromisoformat(text.replace("Z", "+00:00"))  # Python 3.10 does not read "Z".
 
 
-# Terminal output. For the API alone, copy all above this line, minus the imports of rich; `main`
-# shows the calls in their order.
+# To use it in a program of your own:
+#
+#     with open_client() as client:
+#         group_id, group_size = submit_group(client, requests)  # Keep the id: it is told once.
+#         for results, problem in poll_group(client, group_id, group_size):
+#             print(len(results), problem)
+#     if not is_complete(results, group_size):
+#         ...  # The attempts ran out: poll again later, with is_new=False.
+
+
+# Terminal output. For the API alone, copy all above this line, minus the imports of rich.
 MAY_EXIST = "The group may exist all the same, and be charged. Check before you resubmit."
 CHECK_NETWORK = """Nothing was submitted. Check the network and INFERENCE_BASE_URL; the proxy in
   HTTPS_PROXY or ALL_PROXY (http://, https://, or socks5:// with httpx[socks]);
@@ -338,7 +348,8 @@ def main(client: httpx.Client, group: Group) -> None:
     else:
         print_configuration(f"Group to pick up: {group.id}")
     try:
-        show_polls(poll_group(client, group.id, group.size, is_new=bool(requests)), group)
+        is_new = group.submitted_at is not None
+        show_polls(poll_group(client, group.id, group.size, is_new), group)
     finally:  # What has arrived is paid for: report it, whatever ends the polls.
         if group.results:
             group.results = correlate(requests, group.results)  # Now in the order sent
@@ -691,7 +702,7 @@ def explain(error: httpx.HTTPError, group: Group) -> tuple[str, str]:
     """Return what went wrong, and what to do about it."""
     if isinstance(error, NEVER_SENT):
         return f"No connection to {BASE_URL}: {error}", CHECK_NETWORK
-    if not isinstance(error, httpx.HTTPStatusError):  # Such an error of a poll ends no run.
+    if not isinstance(error, httpx.HTTPStatusError):  # Only a submission fails so: polls go on.
         return f"The submission failed: {str(error) or type(error).__name__}", MAY_EXIST
     status = error.response.status_code
     advice = "Check MODEL_ID and INFERENCE_BASE_URL."

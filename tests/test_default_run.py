@@ -55,9 +55,6 @@ def test_waits_for_the_size_that_the_api_tells(
     assert ("      Unfinished:     1\n" in run.out) == (status == 1)
 
 
-# Where it is printed
-
-
 def play_story(**options: Any) -> Run:
     polls = listed("QQQQQ"), listed("SSSSSSSSII"), listed("SSSSSSSSSS")
     return play(*polls, NUM_REQUESTS=10, **options)

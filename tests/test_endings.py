@@ -11,8 +11,6 @@ from starlette.types import Receive, Scope, Send
 COMPLETE = "Generation complete!"
 REPORT = "GROUP GENERATION SUMMARY"
 
-# The command that picks the group up
-
 
 def test_the_attempts_run_out() -> None:
     """All that did finish is summarised, and the next run is run with what the command tells."""
@@ -49,8 +47,6 @@ def test_odd_ids(group_id: str, path: str) -> None:
     paths = {call.url.raw_path.decode() for call in [first.calls[1], *second.calls]}
     assert paths == {f"/v1/async/group/{path}/generations"}
 
-
-# Signals
 
 # Code that does something when words are about to be printed
 ON_WORDS = """
@@ -102,9 +98,6 @@ def test_stopped_while_something_is_printed(words: str) -> None:
     assert (run.status, run.command) == (130, [SAMPLE.name, "group", "2"])
 
 
-# A report that cannot be written, or is not reached
-
-
 @on_posix
 def test_a_reader_that_goes_away() -> None:
     """`... | head` ends quietly: no traceback, and no complaint of the interpreter's."""
@@ -124,9 +117,6 @@ def test_code_of_the_users_own_that_fails() -> None:
 
     assert "LookupError: a mistake of mine" in run.err
     assert (run.status, run.command) == (1, [SCRIPT, GROUP_ID, "10"])
-
-
-# Faults of a real network. Nobody waits 30 s for an answer that never comes.
 
 
 async def break_off(scope: Scope, receive: Receive, send: Send) -> None:

@@ -41,21 +41,20 @@ def result(state: str, text: str) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("text", "shown"),
     [
-        pytest.param("[bold red]x[/]", "[bold red]x[/]", id="rich markup"),
-        pytest.param("[/]", "[/]", id="broken markup"),
-        pytest.param(":smile: :x:", ":smile: :x:", id="emoji codes"),
-        pytest.param("\x1b[31mred\x1b]0;x\x07", "[31mred]0;x", id="escape sequences"),
-        pytest.param("\x9b31mx\x90y\x9c", "31mxy", id="C1"),
-        pytest.param("a\x00b\x08c\x7f", "abc", id="controls"),
-        pytest.param("a\r\nb\tc\x0bd\x85e\u2028f", "a b c d e f", id="white space"),
-        pytest.param("\u202dab\u202ec\u202a\u202bd\u202c", "abcd", id="bidi overrides"),
-        pytest.param(
-            "\u2066a\u200eb\u2067\u200fc\u061c\u2068d\u2069", "abcd", id="bidi isolates and marks"
-        ),
-        pytest.param("a\ud800b\udfff", "ab", id="lone surrogates"),
-        pytest.param(f"a {API_KEY} b", "a [API key]", id="the key"),
-        pytest.param("a mock-\x00api\u2066-key b", "a [API key]", id="the key in hiding"),
+        ("[bold red]x[/]", "[bold red]x[/]"),
+        ("[/]", "[/]"),
+        (":smile: :x:", ":smile: :x:"),
+        ("\x1b[31mred\x1b]0;x\x07", "[31mred]0;x"),
+        ("\x9b31mx\x90y\x9c", "31mxy"),
+        ("a\x00b\x08c\x7f", "abc"),
+        ("a\r\nb\tc\x0bd\x85e\u2028f", "a b c d e f"),
+        ("\u202dab\u202ec\u202a\u202bd\u202c", "abcd"),
+        ("\u2066a\u200eb\u2067\u200fc\u061c\u2068d\u2069", "abcd"),
+        ("a\ud800b\udfff", "ab"),
+        (f"a {API_KEY} b", "a [API key]"),
+        ("a mock-\x00api\u2066-key b", "a [API key]"),
     ],
+    ids=ascii,
 )
 def test_hostile_text_in_results(text: str, shown: str) -> None:
     """As id, state, question, answer and reason it is plain text, on one line."""
@@ -110,16 +109,10 @@ def test_a_key_like_a_word() -> None:
     assert "    • Model: a/load-[API key]\n" in run.out
 
 
-# Any JSON, any text
-
-any_text = st.text(st.characters(), max_size=60) | st.sampled_from(
-    ["\x1b[31m", "[red]", "[/]", "漢字かな" * 9, "🎉" * 40, "a\u0301" * 60, "\u202e", "x" * 300]
-)
+any_text = st.text() | st.sampled_from(["\x1b[31m", "[red]", "[/]", "🎉" * 40, "\u202e", "x" * 300])
 any_json = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | any_text,
-    lambda children: (
-        st.lists(children, max_size=3) | st.dictionaries(any_text, children, max_size=3)
-    ),
+    lambda part: st.lists(part, max_size=3) | st.dictionaries(any_text, part, max_size=3),
     max_leaves=5,
 )
 

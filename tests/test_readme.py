@@ -7,32 +7,12 @@ import re
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
-import mock_group_api
+import mock_group_api as mock
 import pytest
-from conftest import (
-    README,
-    Run,
-    edited_sample,
-    environment,
-    on_posix,
-    readme_block,
-    run_to_end,
-)
-from mock_group_api import (
-    ANSWERS,
-    API_KEY,
-    DONE,
-    FINISHED_GROUP_ID,
-    GROUP_ID,
-    SAMPLE,
-    MockGroupApi,
-    custom_id_of,
-    error,
-    generation,
-    json_response,
-    requests_of,
-)
+from conftest import README, Run, edited_sample, environment, on_posix, readme_block, run_to_end
+from mock_group_api import DONE, GROUP_ID, SAMPLE, MockGroupApi
 
 ROOT = SAMPLE.parent
 PYPROJECT = (ROOT / "pyproject.toml").read_text("utf-8")
@@ -40,19 +20,15 @@ SHIPPED = SAMPLE.read_text("utf-8")
 REPORT = "            print_report(group)\n"  # Where recipes for main belong
 
 
-def header(script: str) -> list[str]:
-    return re.findall(r"(?m)^# ((?:requires-python|dependencies) = .*)$", script)
-
-
 def test_headers_and_pyproject_agree() -> None:
     """Script, mock and project name the same Python and packages; those of the script are two."""
-    python, packages = header(SHIPPED)
-    mock_python, mock_packages = header(Path(mock_group_api.__file__).read_text("utf-8"))
+    names = "(?m)^# ((?:requires-python|dependencies) = .*)$"
+    python, packages = re.findall(names, SHIPPED)
+    mock_python, mock_packages = re.findall(names, Path(mock.__file__).read_text("utf-8"))
 
     assert {python, packages, mock_python} <= set(PYPROJECT.splitlines())
     assert re.findall(r'"(\w+)>=[\d.]+,<\d+"', packages) == ["httpx", "rich"]
-    for package in re.findall(r'".+?"', mock_packages):
-        assert package in PYPROJECT
+    assert [each for each in re.findall(r'".+?"', mock_packages) if each not in PYPROJECT] == []
 
 
 def test_the_constants_as_shipped() -> None:
@@ -66,17 +42,15 @@ def test_the_constants_as_shipped() -> None:
 def test_what_it_shows_is_true() -> None:
     """Messages are the script's, the JSON is the mock's, and links lead somewhere."""
     (shown,) = json.loads(readme_block("json", '"generations"'))["generations"]
+    (request,) = mock.requests_of("What is the capital of France?")
+    listed = mock.generation(request, 0, "Success")
 
-    (request,) = requests_of("What is the capital of France?")
-    listed = generation(request, 0, "Success")
-    response = listed["response"]
-    choice = shown["response"]["choices"][0]
-    assert {**shown, "response": None} == {**listed, "response": None}
-    assert shown["response"]["usage"] == response["usage"]
-    assert choice["message"]["content"] == response["choices"][0]["message"]["content"]
-    for words in ("The group may exist all the same", "not there yet"):
-        assert words in README
-        assert words in SHIPPED
+    for choice in listed["response"]["choices"]:
+        del choice["index"], choice["message"]["role"]
+    del listed["response"]["object"], listed["response"]["model"]
+    assert shown == listed
+    for words in ("The group may exist all the same", "The group is not complete yet", "not there"):
+        assert (words in README, words in SHIPPED) == (True, True)
     for link in re.findall(r"\]\((?!https?://)([^)#]+)\)", README):
         assert (ROOT / link).exists()
 
@@ -94,12 +68,12 @@ def test_each_command_works(tmp_path: Path, command: str) -> None:
     shutil.copytree(ROOT / "tests", tmp_path / "tests")
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     (tmp_path / SAMPLE.name).write_text(edited_sample(POLL_INTERVAL_SECONDS=0.01), "utf-8")
-    (tmp_path / ".env").write_text(f"INFERENCE_API_KEY={API_KEY}\n", "utf-8")
+    (tmp_path / ".env").write_text(f"INFERENCE_API_KEY={mock.API_KEY}\n", "utf-8")
     own = {"UV_PROJECT_ENVIRONMENT", "VIRTUAL_ENV"}
     env = {name: value for name, value in os.environ.items() if name not in own}
-    env |= {} if "--env-file" in command else {"INFERENCE_API_KEY": API_KEY}
+    env |= {} if "--env-file" in command else {"INFERENCE_API_KEY": mock.API_KEY}
     with MockGroupApi([DONE]) as api:
-        api.groups[GROUP_ID] = requests_of(*ANSWERS)
+        api.groups[GROUP_ID] = mock.requests_of(*mock.ANSWERS)
         # Of this Python uv has the packages already; of another it may not.
         env |= {"INFERENCE_BASE_URL": api.url, "UV_OFFLINE": "1", "UV_PYTHON": sys.executable}
         run = run_to_end(["sh", "-c", command], env=env, cwd=tmp_path)
@@ -111,25 +85,23 @@ def test_each_command_works(tmp_path: Path, command: str) -> None:
     assert len(api.submissions) == command.endswith(SAMPLE.name)
 
 
-# Making it your own
+def run_edited(
+    folder: Path, api: MockGroupApi, recipe: str, *arguments: str, in_main: str = REPORT
+) -> Run:
+    """Run the sample with a recipe above its last lines, and with a line of it in main."""
+    sample = edited_sample(code="import csv, json\n" + recipe, POLL_INTERVAL_SECONDS=0.01)
+    assert REPORT in sample
+    (folder / "edited.py").write_text(sample.replace(REPORT, in_main), "utf-8")
+    command = [sys.executable, "edited.py", *arguments]
+    return run_to_end(command, env=environment(api.url), cwd=folder)
 
 
-def run_edited(folder: Path, api: MockGroupApi, *arguments: str, code: str, in_main: str) -> Run:
-    """Run the sample with a recipe above main, and a line of it in main."""
-    sample = edited_sample(code="import csv, json\n" + code, POLL_INTERVAL_SECONDS=0.01)
-    start, report, end = sample.partition(REPORT)
-    text = start + in_main.replace(REPORT, report) + end
-    (folder / "edited.py").write_text(text, "utf-8")
-    return run_to_end(
-        [sys.executable, "edited.py", *arguments], env=environment(api.url), cwd=folder
-    )
-
-
-def run_program(folder: Path, api: MockGroupApi, recipe: str, *arguments: str) -> Run:
-    """Run a recipe that is a program of its own, beside the sample."""
-    sample = edited_sample(POLL_INTERVAL_SECONDS=0.01, NUM_REQUESTS=10, QUESTIONS=list(ANSWERS))
+def run_beside(folder: Path, api: MockGroupApi, program: str, *arguments: str) -> Run:
+    """Run a program of its own beside the sample."""
+    own: Any = {"NUM_REQUESTS": 10, "QUESTIONS": list(mock.ANSWERS)}
+    sample = edited_sample(POLL_INTERVAL_SECONDS=0.01, **own)
     (folder / SAMPLE.name).write_text(sample, "utf-8")
-    (folder / "program.py").write_text(recipe, "utf-8")
+    (folder / "program.py").write_text(program, "utf-8")
     command = [sys.executable, "program.py", *arguments]
     return run_to_end(command, env=environment(api.url), cwd=folder)
 
@@ -138,26 +110,31 @@ def test_your_questions(tmp_path: Path) -> None:
     """NUM_REQUESTS below the list makes as many requests as there are questions."""
     with MockGroupApi([DONE]) as api:
         code = 'QUESTIONS = ["Who?", "Why?"]\nNUM_REQUESTS = len(QUESTIONS)'
-        run = run_edited(tmp_path, api, code=code, in_main=REPORT)
+        run = run_edited(tmp_path, api, code)
 
     assert "`NUM_REQUESTS = len(QUESTIONS)`" in README
     assert (run.status, run.err, len(run.rows)) == (0, "", 2)
 
 
+SAVE = f"{REPORT}            save_answers(group)\n"
+
+
 def test_a_csv_in_and_out(tmp_path: Path) -> None:
     """Each row comes out once, in the order in which it went in, in a first run and a later one."""
     rows = [
-        *(["b", 'Say "yes",\nor no'], ["a", "\U0001f389 good"], ["10", ""], ["9", "Half a \ud83d"]),
+        ["b", 'Say "yes",\nor no'],
+        ["a", "\U0001f389 good"],
+        ["10", ""],
+        ["9", "Half a \ud83d"],
     ]
     with open(tmp_path / "reviews.csv", "w", encoding="utf-8", errors="replace") as file:
         csv.writer(file).writerows([["id", "review"], *rows[:2], [], *rows[2:]])
     recipe = readme_block("python", "csv.DictReader")
     with MockGroupApi(failures={"a": "Too long."}) as api:
-        call = f"{REPORT}            save_answers(group)\n"
-        first = run_edited(tmp_path, api, code=recipe, in_main=call)
+        first = run_edited(tmp_path, api, recipe, in_main=SAVE)
         (path,) = tmp_path.glob("answers-*.csv")
         written = path.read_text("utf-8-sig")
-        second = run_edited(tmp_path, api, *first_group(api), code=recipe, in_main=call)
+        second = run_edited(tmp_path, api, recipe, GROUP_ID, "4", in_main=SAVE)
 
     sent = [each["messages"][0]["content"][25:] for each in api.submissions[0]["requests"]]
     table = list(csv.reader(written.splitlines(keepends=True)))
@@ -171,41 +148,33 @@ def test_a_csv_in_and_out(tmp_path: Path) -> None:
     assert path.read_text("utf-8-sig") == written
 
 
-def first_group(api: MockGroupApi) -> list[str]:
-    return [GROUP_ID, str(len(api.groups[GROUP_ID]))]
-
-
-def test_answers_with_half_an_emoji_and_none_at_all(tmp_path: Path) -> None:
-    """The file is written whatever the answer is made of, and not before there are answers."""
+def test_a_csv_of_half_an_emoji(tmp_path: Path) -> None:
+    """The file is written whatever an answer is made of, and not before there is one."""
     (tmp_path / "reviews.csv").write_text("id,review\na,Good.\nb,Bad.\n", "utf-8")
-    (request,) = requests_of("Good.")
-    listed = generation(request | {"metadata": {"custom_id": "a"}}, 0, "Success")
-    listed["response"]["choices"][0]["message"]["content"] = "Half \ud83d"
-    recipe = readme_block("python", "csv.DictReader")
-    call = f"{REPORT}            save_answers(group)\n"
-    code = recipe + "MAX_POLL_ATTEMPTS = 1\n"
-    with MockGroupApi([[], json_response({"generations": [listed]})]) as api:
-        run_edited(tmp_path, api, code=code, in_main=call)
+    (request,) = mock.requests_of("Half \ud83d")
+    listed = mock.generation(request | {"metadata": {"custom_id": "a"}}, 0, "Success")
+    recipe = readme_block("python", "csv.DictReader") + "MAX_POLL_ATTEMPTS = 1\n"
+    with MockGroupApi([[], mock.json_response({"generations": [listed]})]) as api:
+        run_edited(tmp_path, api, recipe, in_main=SAVE)
         assert not list(tmp_path.glob("answers-*"))
-        run_edited(tmp_path, api, GROUP_ID, "2", code=code, in_main=call)
+        run_edited(tmp_path, api, recipe, GROUP_ID, "2", in_main=SAVE)
 
-    lines = (tmp_path / f"answers-{GROUP_ID}.csv").read_text("utf-8-sig").splitlines()
-    assert lines[1:] == ["a,Good.,Good.,Success,Half ?,stop,Completed.", "b,Bad.,,Not listed,,,"]
+    _, *lines = (tmp_path / f"answers-{GROUP_ID}.csv").read_text("utf-8-sig").splitlines()
+    first = "a,Good.,Half ?,Success,You asked: Half ?,stop,Completed."
+    assert lines == [first, "b,Bad.,,Not listed,,,"]
 
 
 def test_json_answers(tmp_path: Path) -> None:
     """What is no object with the keys asked for is a failure, and shows what came instead."""
     good = '{"positive": true, "reason": "It says so."}'
     bad = ["42", "null", "NaN", "[]", '"a"', "[" * 20_000, "Yes.", '{"positive": true}']
-    listed = [generation(request, 0, "Success") for request in requests_of(*bad, good)]
+    listed = [mock.generation(each, 0, "Success") for each in mock.requests_of(*bad, good)]
     for each, answer in zip(listed, [*bad, good]):
         each["response"]["choices"][0]["message"]["content"] = answer
     (line,) = re.findall(r"`(group\.results = \[check_json.*?)`", README)
-    recipe = readme_block("python", "def check_json")
-    with MockGroupApi([json_response({"generations": listed})]) as api:
-        api.groups[GROUP_ID] = []
-        in_main = f"            {line}\n{REPORT}"
-        run = run_edited(tmp_path, api, GROUP_ID, "9", code=recipe, in_main=in_main)
+    recipe, in_main = readme_block("python", "def check_json"), f"            {line}\n{REPORT}"
+    with MockGroupApi([mock.json_response({"generations": listed})]) as api:
+        run = run_edited(tmp_path, api, recipe, mock.FINISHED_GROUP_ID, "9", in_main=in_main)
 
     reasons = re.findall(r"    req-\d\d\d: Not as asked:\s+(\S{1,7})", run.out)
     assert reasons == [each[:7] for each in bad]
@@ -218,12 +187,14 @@ def test_retrying(tmp_path: Path) -> None:
     recipe = readme_block("python", "retries-of")
     states = ["Success", "Expired", "Success", "Failed", *["Success"] * 5]
     with MockGroupApi([["Queued"], states]) as api:
-        api.groups[GROUP_ID] = requests_of(*ANSWERS)
-        runs = [run_program(tmp_path, api, recipe, GROUP_ID) for _ in range(4)]
+        api.groups[GROUP_ID] = mock.requests_of(*mock.ANSWERS)
+        runs = [run_beside(tmp_path, api, recipe, GROUP_ID) for _ in range(4)]
         retry, _ = (tmp_path / f"retries-of-{GROUP_ID}.txt").read_text().split()
-        refused = run_program(tmp_path, api, recipe, retry)
+        refused = run_beside(tmp_path, api, recipe, retry)
 
-    sent = [[custom_id_of(each) for each in body["requests"]] for body in api.submissions]
+    sent = [
+        [each["metadata"]["custom_id"] for each in body["requests"]] for body in api.submissions
+    ]
     assert sent == [["req-002", "req-004", "req-010"], ["req-004"]]
     assert [run.status for run in runs] == [1, 0, 1, 0]
     assert runs[0].err == f"Group {GROUP_ID} is not complete yet.\n"
@@ -233,14 +204,14 @@ def test_retrying(tmp_path: Path) -> None:
 
 
 def test_a_retry_that_fails(tmp_path: Path) -> None:
-    """It is not repeated before somebody has looked; what is not as asked is no answer."""
+    """It is not repeated before somebody has looked; JSON that is not as asked is no answer."""
     (line,) = re.findall(r"`(results = \[check_json.*?)`", README)
+    check_json = readme_block("python", "def check_json")
     recipe = readme_block("python", "retries-of")
-    code = readme_block("python", "def check_json")
-    recipe = f"import json\nfrom async_polling_example import Result\n{code}\n{recipe}"
     recipe = recipe.replace("results = fetch_results(client, group_id)", line)
-    with MockGroupApi([DONE], submission=error(402, "Pay.")) as api:
-        failed, again = (run_program(tmp_path, api, recipe, FINISHED_GROUP_ID) for _ in range(2))
+    program = f"import json\nfrom {SAMPLE.stem} import Result\n{check_json}\n{recipe}"
+    with MockGroupApi([DONE], submission=mock.error(402, "Pay.")) as api:
+        failed, again = (run_beside(tmp_path, api, program, mock.FINISHED_GROUP_ID) for _ in "12")
 
     assert "402" in failed.err
     assert again.err.startswith("A submission failed.")
@@ -251,23 +222,22 @@ def test_many_groups(tmp_path: Path) -> None:
     """120 questions are three groups; a program that was stopped submits only what is missing."""
     recipe = readme_block("python", "groups.json")
     with MockGroupApi([DONE]) as api:
-        run = run_program(tmp_path, api, recipe)
-        again = run_program(tmp_path, api, recipe)
+        run = run_beside(tmp_path, api, recipe)
+        again = run_beside(tmp_path, api, recipe)
         (tmp_path / "groups.json").write_text(json.dumps([*api.groups][1:3]))
-        last = run_program(tmp_path, api, recipe)
+        last = run_beside(tmp_path, api, recipe)
         lost = f"{recipe.partition('submit_group(client')[0]}None)"
         (tmp_path / "groups.json").write_text("[]")
-        run_program(tmp_path, api, lost)
-        refused = run_program(tmp_path, api, recipe)
+        run_beside(tmp_path, api, lost)
+        refused = run_beside(tmp_path, api, recipe)
 
-    assert refused.err.startswith("A submission failed.")
-    sizes = [len(each["requests"]) for each in api.submissions]
     answers = [line.split()[0] for line in run.out.splitlines() if line.startswith("square")]
-    assert sizes == [50, 50, 20, 20]
+    assert [len(each["requests"]) for each in api.submissions] == [50, 50, 20, 20]
     assert answers == [f"square-{number:03}" for number in range(1, 121)]
     assert "square-120 Success 'You asked: What is 120 squared?'" in run.out
     assert run.out.splitlines().count("Complete.") == 3
     assert (run.err, again.out, last.status) == ("", run.out, 0)
+    assert refused.err.startswith("A submission failed.")
 
 
 def test_only_the_api(tmp_path: Path) -> None:
@@ -275,15 +245,15 @@ def test_only_the_api(tmp_path: Path) -> None:
     half = SHIPPED.partition("\n# Terminal output")[0]
     half = re.sub(r"(?m)^(from|import) rich.*\n", "", half)
     (tmp_path / "group_api.py").write_text(f"{half}\nMAX_POLL_ATTEMPTS = 1\n", "utf-8")
-    recipe = readme_block("python", "groups.json").replace("async_polling_example", "group_api")
+    recipe = readme_block("python", "groups.json").replace(SAMPLE.stem, "group_api")
     program = f"import sys\nsys.modules['rich'] = None  # As if it were not installed\n{recipe}"
     with MockGroupApi([[*DONE[:2], "Queued"]]) as api:
-        run = run_program(tmp_path, api, program)
-        wrong = run_program(tmp_path, api, f"{program}submit_group(client, requests)")
+        run = run_beside(tmp_path, api, program)
+        wrong = run_beside(tmp_path, api, f"{program}submit_group(client, requests)")
 
     assert run.out.splitlines()[0] == f"{GROUP_ID} 3 listed "
     assert "\nsquare-003 Queued 'Waiting for a free worker.'\n" in run.out
     assert run.out.splitlines().count("Not complete yet.") == 3
     assert wrong.err.splitlines()[-1].startswith("ValueError: A group has 1 to 50 requests")
     assert len(api.submissions) == 3
-    assert not {word for word in ("rich.", "print(", "console", "sys.std") if word in half}
+    assert not re.search(r"(?m)rich\.|^ *print\(|console|sys\.std", half)

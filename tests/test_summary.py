@@ -96,9 +96,6 @@ def test_a_group_with_everything() -> None:
     assert (run.status, run.command) == (1, ["async_polling_example.py", "group", "7"])
 
 
-# Success Rate and the closing words
-
-
 @pytest.mark.parametrize(
     ("states", "size", "bar", "closing"),
     [
@@ -122,8 +119,6 @@ def test_success_rate(states: str, size: int | None, bar: str, closing: str) -> 
     assert run.out.count("=" * 80) == (6 if closing else 4)
     assert (run.command == []) == bool(closing)
 
-
-# Performance Metrics and Token Usage
 
 TIMES = ("Avg generation time", "Min generation time", "Max generation time")
 
@@ -179,9 +174,6 @@ def test_token_usage(usages: list[Any], shown: list[str]) -> None:
 
     labels = ("Prompt tokens", "Completion tokens", "Total tokens", "Avg completion/req")
     assert figures(run, *labels) == shown
-
-
-# Request-Response Correlation
 
 
 def answered(question: object, answer: object, custom_id: object = "req-001") -> dict[str, Any]:

@@ -49,9 +49,6 @@ def test_where_nothing_can_be_redrawn(name: str, is_terminal: bool) -> None:
     assert [line.rstrip() for line in lines] == play(*answers).out.splitlines()
 
 
-# Motion
-
-
 def screen_of(out: str) -> str:
     """Return what a terminal shows that was sent out."""
     screen = pyte.Screen(80, 100)
@@ -106,9 +103,6 @@ def test_a_window_that_is_made_narrower() -> None:
 
     assert len(shown[0].splitlines()[-2]) <= 50
     assert [len(rule) for rule in re.findall("===+", run.out)] == [80] * 2 + [50] * 4
-
-
-# In a pseudo-terminal
 
 
 @contextmanager
