@@ -6,24 +6,23 @@
 
   uv run tests/mock_group_api.py                      runs this project's sample
   uv run tests/mock_group_api.py my_script.py --fast  runs a script of your own
-  uv run tests/mock_group_api.py --fail req-002       lets a request fail
+  uv run tests/mock_group_api.py --fail req-002       makes a request fail
   uv run tests/mock_group_api.py --serve              stays until Ctrl-C
 
-It is a server on a free port of this machine. SCRIPT finds its address in
+It is a server on a free port of this machine. The script finds its address in
 INFERENCE_BASE_URL and its key in INFERENCE_API_KEY, and gives the exit status.
 --serve runs no script: it prints both, to be pasted into another terminal.
 
 Of ten requests the first poll lists five, queued; at the second eight are done
-and two running; at the third all are done. The newest comes first, so answers
-find their questions by custom_id and not by position. --fail may be repeated.
-It holds for the first group that is polled, so that a retry succeeds. A group
+and two running; at the third all are done. The newest comes first, so match
+answers by custom_id and not by position. --fail makes a request of the first
+group that is polled fail, so that a retry succeeds; it may be repeated. A group
 of ten requests is there from the start, finished. To pick it up:
 
   uv run tests/mock_group_api.py my_script.py Xq3vN8rTzK0LmWc5YbHd2
 
-Refused, by a message that names the field: a body that is no JSON, or has not 1
-to 50 requests; no model, no messages; metadata or response_format that is no
-object. SCRIPT runs with the packages named at the top of this file. To add one:
+A body that is not JSON, or lacks what the API needs, is refused by a message
+that names the field. A script that needs more packages than the sample does:
 
   uv run --with PACKAGE tests/mock_group_api.py my_script.py
 """
@@ -107,8 +106,6 @@ class MockGroupApi:
         the states of the requests, or an ASGI application that answers in the API's place.
     submission: an ASGI application that answers the submission in the API's place.
     failures: by custom_id, why requests of the first group that is polled fail, not succeed.
-
-    calls then holds method, path, headers and body of each call, connections who called from where.
     """
 
     def __init__(
@@ -123,21 +120,16 @@ class MockGroupApi:
         self.failing_group = ""  # The first that is polled
         self.groups = {FINISHED_GROUP_ID: requests_of(*ANSWERS)}
         self.polled = Counter[str]()  # How often, by the group's id
-        self.calls: list[tuple[str, str, dict[str, str], Any]] = []
-        self.connections = set[Any]()
+        self.calls: list[tuple[str, dict[str, str], Any]] = []  # Method, headers, body
+        self.connections = set[Any]()  # Who called from where
         self.socket = socket.create_server(("127.0.0.1", 0))
         # Or each answer waits 40 ms for the client's kernel to acknowledge the one before.
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.url = f"http://127.0.0.1:{self.socket.getsockname()[1]}"
-        config = uvicorn.Config(
-            self.serve,
-            interface="asgi3",
-            lifespan="off",
-            log_level="critical",
-            timeout_keep_alive=60,
-            timeout_graceful_shutdown=0,  # Whoever still waits for an answer gets none.
-        )
-        self.server = uvicorn.Server(config)
+        options: Any = {"interface": "asgi3", "lifespan": "off", "log_level": "critical"}
+        # Whoever still waits for an answer at the end gets none.
+        options |= {"timeout_keep_alive": 60, "timeout_graceful_shutdown": 0}
+        self.server = uvicorn.Server(uvicorn.Config(self.serve, **options))
         self.thread = threading.Thread(target=self.server.run, args=[[self.socket]], daemon=True)
 
     def __enter__(self) -> "MockGroupApi":
@@ -151,7 +143,7 @@ class MockGroupApi:
 
     @property
     def submissions(self) -> list[Any]:
-        return [body for method, _, _, body in self.calls if method == "POST"]
+        return [body for method, _, body in self.calls if method == "POST"]
 
     async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Write a call down, and answer it."""
@@ -160,17 +152,16 @@ class MockGroupApi:
             body = json.loads(await request.body(), parse_constant=int)  # int refuses NaN.
         except (ValueError, RecursionError):
             body = None
-        raw_path, path = scope["raw_path"].decode(), scope["path"]
-        self.calls.append((request.method, raw_path, dict(request.headers), body))
+        self.calls.append((request.method, dict(request.headers), body))
         self.connections.add(request.client)
-
-        poll = re.fullmatch("/v1/async/group/(.+)/generations", path)
+        call = f"{request.method} {scope['path']}"
+        poll = re.fullmatch("GET /v1/async/group/(.+)/generations", call)
         answer: ASGIApp = error(404, "there is no such path, or no such group")
         if request.headers.get("authorization") != f"Bearer {API_KEY}":
             answer = error(401, "the API key is missing or wrong")
-        elif (request.method, path) == ("POST", "/v1/async/group/chat/completions"):
+        elif call == "POST /v1/async/group/chat/completions":
             answer = self.submit(body)
-        elif request.method == "GET" and poll and poll[1] in self.groups:
+        elif poll and poll[1] in self.groups:
             try:
                 answer = self.poll(poll[1])
             except RecursionError:
@@ -220,16 +211,15 @@ def find_mistake(body: Any) -> str | None:
     if not isinstance(requests, list) or not 1 <= len(requests) <= 50:
         return "the body must be JSON, and its requests a list of 1 to 50 requests"
     for index, request in enumerate(requests):
-        name = f"requests[{index}]"
         if not isinstance(request, dict):
-            return f"{name} must be an object"
+            return f"requests[{index}] must be an object"
         if not request.get("model"):
-            return f"{name}.model must be the name of a model"
+            return f"requests[{index}].model must be the name of a model"
         if not isinstance(request.get("messages"), list) or not request["messages"]:
-            return f"{name}.messages must be a list of messages, and not empty"
+            return f"requests[{index}].messages must be a list of messages, and not empty"
         for field in ("metadata", "response_format"):
             if not isinstance(request.get(field, {}), dict):
-                return f"{name}.{field} must be an object"
+                return f"requests[{index}].{field} must be an object"
     return None
 
 
@@ -241,6 +231,7 @@ def generation(request: Any, index: int, state: str, reason: str | None = None) 
     """Return the generation that the API lists for the request of that index, in that state."""
     dispatched_at = datetime(2025, 1, 15, 12) + timedelta(seconds=index)
     finished_at = dispatched_at + timedelta(milliseconds=GENERATION_MS[index % 10])
+    times = [f"{each.isoformat(timespec='milliseconds')}Z" for each in (dispatched_at, finished_at)]
     message = {"role": "assistant", "content": answer_to(request)}
     tokens = PROMPT_TOKENS[index % 10]
     response = {
@@ -255,13 +246,9 @@ def generation(request: Any, index: int, state: str, reason: str | None = None) 
         "stateMessage": reason or STATE_MESSAGES.get(state),
         "request": request,
         "response": response if state == "Success" else None,
-        "dispatchedAt": timestamp(dispatched_at) if state != "Queued" else None,
-        "finishedAt": timestamp(finished_at) if state in {"Success", "Failed"} else None,
+        "dispatchedAt": times[0] if state != "Queued" else None,
+        "finishedAt": times[1] if state in {"Success", "Failed"} else None,
     }
-
-
-def timestamp(moment: datetime) -> str:
-    return moment.isoformat(timespec="milliseconds") + "Z"
 
 
 def answer_to(request: Any) -> str:
@@ -285,18 +272,13 @@ def text_of(value: Any) -> str:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        usage="%(prog)s [--fail ID]... [--serve | SCRIPT [ARGUMENT...]]",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        add_help=False,  # What argparse would list below the description stands in it.
-    )
-    parser.add_argument("-h", "--help", action="help", help=argparse.SUPPRESS)
-    parser.add_argument("--fail", action="append", default=[], help=argparse.SUPPRESS)
+    formatter = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=formatter)
+    parser.add_argument("--fail", action="append", default=[], metavar="ID", help="may be repeated")
     either = parser.add_mutually_exclusive_group()
-    either.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
-    either.add_argument("SCRIPT", nargs="?", default=str(SAMPLE), help=argparse.SUPPRESS)
-    parser.add_argument("ARGUMENT", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
+    either.add_argument("--serve", action="store_true", help="run no script")
+    either.add_argument("SCRIPT", nargs="?", default=str(SAMPLE), help="the sample, if not given")
+    parser.add_argument("ARGUMENT", nargs=argparse.REMAINDER, help="of the script")
     options = parser.parse_args()
     failures = dict.fromkeys(options.fail, STATE_MESSAGES["Failed"])
     with MockGroupApi(failures=failures) as api:

@@ -21,7 +21,7 @@ def test_prints_the_sample_output_as_shipped() -> None:
     assert run.lines[len(run.lines) - len(last) :] == last
     assert (run.status, run.err, len(run.rows)) == (0, "", 10)
     assert [call[0] for call in api.calls] == ["POST", "GET", "GET", "GET"]
-    assert {call[2]["authorization"] for call in api.calls} == {f"Bearer {API_KEY}"}
+    assert {call[1]["authorization"] for call in api.calls} == {f"Bearer {API_KEY}"}
     assert len(api.connections) == 1
 
 

@@ -190,7 +190,7 @@ def test_goes_through_a_proxy_or_past_it() -> None:
     with MockGroupApi([DONE]) as api:
         run_sample("http://group-api.invalid", env={"HTTP_PROXY": api.url})
         # The mock is no proxy and says so, but nobody else could have heard of this host.
-        assert [call[2]["host"] for call in api.calls] == ["group-api.invalid"]
+        assert [call[1]["host"] for call in api.calls] == ["group-api.invalid"]
         past = run_sample(api, env={"HTTP_PROXY": "http://127.0.0.1:9", "NO_PROXY": "127.0.0.1"})
 
     assert past.status == 0
