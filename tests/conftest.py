@@ -2,9 +2,6 @@
 
 `play` runs an edited copy inside the test: the test lists what the API answers, and the clock waits
 for nobody. `run_sample` runs one as a user does, as a process of its own, against the mock.
-
-As a tutorial, read test_default_run, test_submission, test_polling, test_summary, test_endings,
-test_hostile_text and test_terminal, in that order; then test_mock_group_api and test_readme.
 """
 
 import functools
@@ -29,14 +26,12 @@ from typing import Any
 import httpx
 import pytest
 from mock_group_api import ANSWERS, API_KEY, SAMPLE, MockGroupApi, generation, requests_of
-from starlette.types import Receive, Scope, Send
 
 # A response, an error to raise, the generations to list, or a function from the call to one.
 Answer = httpx.Response | Exception | list[Any] | Callable[[httpx.Request], Any]
 
 README = (SAMPLE.parent / "README.md").read_text("utf-8")
 SCRIPT = os.path.join("my scripts", SAMPLE.name)  # How a process is told where it is
-NEEDED = ("SYSTEMROOT", "SYSTEMDRIVE", "TEMP", "TMP")  # To start a process on Windows
 STATES = {"S": "Success", "F": "Failed", "I": "In Progress", "Q": "Queued", "E": "Expired"}
 STYLES = {"1": "bold", "2": "dim", "7": "reverse", "31": "red", "32": "green", "36": "cyan"}
 # What all tests start from, whatever values the sample is edited to have
@@ -199,14 +194,10 @@ def listed(states: str, first: int = 0) -> list[Any]:
     return [generation(requests[i], i, STATES[s]) for i, s in enumerate(states, start=first)]
 
 
-async def stall(scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer nothing for as long as the client waits."""
-    await receive()
-
-
 def environment(base_url: str, **more: str | None) -> dict[str, str]:
     """Return that of a process; what is None is left out."""
-    needed = {name: os.environ.get(name) for name in NEEDED}
+    windows_needs = ("SYSTEMROOT", "SYSTEMDRIVE", "TEMP", "TMP")
+    needed = {name: os.environ.get(name) for name in windows_needs}
     given = {"INFERENCE_API_KEY": API_KEY, "INFERENCE_BASE_URL": base_url}
     settings = {**needed, **given, "PYTHONIOENCODING": "utf-8", **more}
     return {name: value for name, value in settings.items() if value is not None}

@@ -60,8 +60,7 @@ def test_hostile_text_in_results(text: str, shown: str) -> None:
     """As id, state, question, answer and reason it is plain text, on one line."""
     run = play([result(state, text) for state in ("Success", "Failed", text)], arguments=("group",))
 
-    assert len(run.rows) == 3
-    assert all(row.count(shown[:9]) >= 3 for row in run.rows)
+    assert [row.count(shown[:9]) >= 3 for row in run.rows] == [True] * 3
     assert f"\n    {shown}" in run.out.partition("  Failed Request Details\n")[2]
 
 
@@ -90,7 +89,7 @@ KEY_URL = {"INFERENCE_BASE_URL": f"http://api.test/{API_KEY}"}
         (f"    {SHOWN}", {"code": f"def build_requests(): return {OWN_IDS!a}"}),
         ("api.test/[API key]: refused", {"env": KEY_URL, "submission": LOST}),
     ],
-    ids=lambda value: value[:20] if isinstance(value, str) else "",
+    ids=ascii,
 )
 def test_hostile_text_elsewhere(shown: str, options: dict[str, Any]) -> None:
     """In every other place it is harmless too."""
@@ -100,13 +99,6 @@ def test_hostile_text_elsewhere(shown: str, options: dict[str, Any]) -> None:
 
     assert shown in run.out + run.err
     assert all(count.endswith(" (HTTP 500)") for count in run.counts)
-
-
-def test_a_key_like_a_word() -> None:
-    """It is hidden as any other is, though it may be a part of the model's name."""
-    run = play(env={"INFERENCE_API_KEY": "test"}, MODEL_ID="a/load-test")
-
-    assert "    • Model: a/load-[API key]\n" in run.out
 
 
 any_text = st.text() | st.sampled_from(["\x1b[31m", "[red]", "[/]", "🎉" * 40, "\u202e", "x" * 300])
@@ -133,35 +125,22 @@ def replaced(value: Any, path: tuple[Any, ...], new: Any) -> Any:
     return copy
 
 
-def check_values(path: tuple[Any, ...], values: list[Any]) -> None:
-    """Check that beside generations with these values there, sound ones are shown and counted."""
-    generations = [
-        replaced(each, path, value)
-        for each, value in zip(listed("S" * len(values), first=2), values)
-    ]
-    generations += listed("SF")
-
-    run = play(generations, arguments=("group",))
-
-    states = [each.get("state") if isinstance(each, dict) else None for each in generations]
-    counts = states.count("Success"), states.count("Failed"), len(states)
-    shown = re.findall(r"(?m)^      (?:Successful|Failed|Total): +(\d+)$", run.out)
-    assert shown == [str(count) for count in counts]
-    assert len(run.rows) == len(states)
-
-
 PLACES = places_in(listed("S")[0])
 WRONG: list[Any] = [None, True, 7, -1.5, "text", "", "0001-01-01T00:00:00+23:59", [], {}]
 
 
-@pytest.mark.parametrize("path", PLACES, ids=lambda path: ".".join(map(str, path)) or "all of it")
-def test_wrong_values_in_each_place(path: tuple[Any, ...]) -> None:
-    """Values of a wrong type or of no sense crash nothing."""
-    check_values(path, WRONG)
-
-
-@settings(deadline=None, max_examples=60)
-@given(path=st.sampled_from(PLACES), value=any_json)
+@pytest.mark.parametrize("path", PLACES, ids=str)
+@settings(deadline=None, max_examples=3)
+@given(value=any_json)
 def test_any_json_in_any_place(path: tuple[Any, ...], value: Any) -> None:
-    """Nor does anything else."""
-    check_values(path, [value])
+    """It crashes nothing: beside it, what is sound is shown and counted."""
+    values = [*WRONG, value]
+    sound = listed("S" * len(values), first=2)
+    generations = [replaced(each, path, value) for each, value in zip(sound, values)]
+
+    run = play(generations + listed("SF"), arguments=("group",))
+
+    states = [each.get("state") if isinstance(each, dict) else None for each in generations]
+    counts = states.count("Success") + 1, states.count("Failed") + 1, len(states) + 2
+    shown = re.findall(r"(?m)^      (?:Successful|Failed|Total): +(\d+)$", run.out)
+    assert (shown, len(run.rows)) == ([str(count) for count in counts], counts[2])
