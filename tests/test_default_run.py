@@ -52,13 +52,7 @@ def play_story(**options: Any) -> Run:
     return play(*polls, NUM_REQUESTS=10, **options)
 
 
-def test_a_console_without_the_characters() -> None:
-    """Where a check mark or a block cannot be written, another character stands for it."""
-    run = play_story(code="sys.stdout.reconfigure(encoding='ascii', errors='strict')")
-
-    assert run.lines == [line.encode("ascii", "replace").decode() for line in play_story().lines]
-
-
+ASCII = "sys.stdout.reconfigure(encoding='ascii', errors='strict')"
 NOTEBOOK = """
 import io
 class Notebook(io.StringIO):
@@ -67,11 +61,13 @@ sys.stdout = Notebook()
 """
 
 
-def test_a_stdout_that_is_no_file() -> None:
-    """A notebook's, say, gets the same report."""
-    run = play_story(code=NOTEBOOK)
+@pytest.mark.parametrize(("code", "encoding"), [(ASCII, "ascii"), (NOTEBOOK, "utf-8")])
+def test_another_stdout(code: str, encoding: str) -> None:
+    """Where "✓" cannot be written, another character stands for it; a notebook's is no file."""
+    run = play_story(code=code)
 
-    assert run.lines == play_story().lines
+    expected = [line.encode(encoding, "replace").decode() for line in play_story().lines]
+    assert run.lines == expected
 
 
 @on_posix

@@ -85,35 +85,21 @@ def test_each_command_works(tmp_path: Path, command: str) -> None:
     assert len(api.submissions) == command.endswith(SAMPLE.name)
 
 
-def run_edited(
-    folder: Path, api: MockGroupApi, recipe: str, *arguments: str, in_main: str = REPORT
-) -> Run:
-    """Run the sample with a recipe above its last lines, and with a line of it in main."""
+def edited(recipe: str, in_main: str) -> str:
+    """Return the sample with a recipe above its last lines, and with a line of it in main."""
     sample = edited_sample(code="import csv, json\n" + recipe, POLL_INTERVAL_SECONDS=0.01)
     assert REPORT in sample
-    (folder / "edited.py").write_text(sample.replace(REPORT, in_main), "utf-8")
-    command = [sys.executable, "edited.py", *arguments]
-    return run_to_end(command, env=environment(api.url), cwd=folder)
+    return sample.replace(REPORT, in_main)
 
 
-def run_beside(folder: Path, api: MockGroupApi, program: str, *arguments: str) -> Run:
-    """Run a program of its own beside the sample."""
+def run_program(folder: Path, api: MockGroupApi, program: str, *arguments: str) -> Run:
+    """Run it beside the sample."""
     own: Any = {"NUM_REQUESTS": 10, "QUESTIONS": list(mock.ANSWERS)}
     sample = edited_sample(POLL_INTERVAL_SECONDS=0.01, **own)
     (folder / SAMPLE.name).write_text(sample, "utf-8")
     (folder / "program.py").write_text(program, "utf-8")
     command = [sys.executable, "program.py", *arguments]
     return run_to_end(command, env=environment(api.url), cwd=folder)
-
-
-def test_your_questions(tmp_path: Path) -> None:
-    """NUM_REQUESTS below the list makes as many requests as there are questions."""
-    with MockGroupApi([DONE]) as api:
-        code = 'QUESTIONS = ["Who?", "Why?"]\nNUM_REQUESTS = len(QUESTIONS)'
-        run = run_edited(tmp_path, api, code)
-
-    assert "`NUM_REQUESTS = len(QUESTIONS)`" in README
-    assert (run.status, run.err, len(run.rows)) == (0, "", 2)
 
 
 SAVE = f"{REPORT}            save_answers(group)\n"
@@ -129,12 +115,12 @@ def test_a_csv_in_and_out(tmp_path: Path) -> None:
     ]
     with open(tmp_path / "reviews.csv", "w", encoding="utf-8", errors="replace") as file:
         csv.writer(file).writerows([["id", "review"], *rows[:2], [], *rows[2:]])
-    recipe = readme_block("python", "csv.DictReader")
+    program = edited(readme_block("python", "csv.DictReader"), SAVE)
     with MockGroupApi(failures={"a": "Too long."}) as api:
-        first = run_edited(tmp_path, api, recipe, in_main=SAVE)
+        first = run_program(tmp_path, api, program)
         (path,) = tmp_path.glob("answers-*.csv")
         written = path.read_text("utf-8-sig")
-        second = run_edited(tmp_path, api, recipe, GROUP_ID, "4", in_main=SAVE)
+        second = run_program(tmp_path, api, program, GROUP_ID, "4")
 
     sent = [each["messages"][0]["content"][25:] for each in api.submissions[0]["requests"]]
     table = list(csv.reader(written.splitlines(keepends=True)))
@@ -154,10 +140,11 @@ def test_a_csv_of_half_an_emoji(tmp_path: Path) -> None:
     (request,) = mock.requests_of("Half \ud83d")
     listed = mock.generation(request | {"metadata": {"custom_id": "a"}}, 0, "Success")
     recipe = readme_block("python", "csv.DictReader") + "MAX_POLL_ATTEMPTS = 1\n"
+    program = edited(recipe, SAVE)
     with MockGroupApi([[], mock.json_response({"generations": [listed]})]) as api:
-        run_edited(tmp_path, api, recipe, in_main=SAVE)
+        run_program(tmp_path, api, program)
         assert not list(tmp_path.glob("answers-*"))
-        run_edited(tmp_path, api, recipe, GROUP_ID, "2", in_main=SAVE)
+        run_program(tmp_path, api, program, GROUP_ID, "2")
 
     _, *lines = (tmp_path / f"answers-{GROUP_ID}.csv").read_text("utf-8-sig").splitlines()
     first = "a,Good.,Half ?,Success,You asked: Half ?,stop,Completed."
@@ -172,9 +159,9 @@ def test_json_answers(tmp_path: Path) -> None:
     for each, answer in zip(listed, [*bad, good]):
         each["response"]["choices"][0]["message"]["content"] = answer
     (line,) = re.findall(r"`(group\.results = \[check_json.*?)`", README)
-    recipe, in_main = readme_block("python", "def check_json"), f"            {line}\n{REPORT}"
+    program = edited(readme_block("python", "def check_json"), f"            {line}\n{REPORT}")
     with MockGroupApi([mock.json_response({"generations": listed})]) as api:
-        run = run_edited(tmp_path, api, recipe, mock.FINISHED_GROUP_ID, "9", in_main=in_main)
+        run = run_program(tmp_path, api, program, mock.FINISHED_GROUP_ID, "9")
 
     reasons = re.findall(r"    req-\d\d\d: Not as asked:\s+(\S{1,7})", run.out)
     assert reasons == [each[:7] for each in bad]
@@ -188,9 +175,9 @@ def test_retrying(tmp_path: Path) -> None:
     states = ["Success", "Expired", "Success", "Failed", *["Success"] * 5]
     with MockGroupApi([["Queued"], states]) as api:
         api.groups[GROUP_ID] = mock.requests_of(*mock.ANSWERS)
-        runs = [run_beside(tmp_path, api, recipe, GROUP_ID) for _ in range(4)]
+        runs = [run_program(tmp_path, api, recipe, GROUP_ID) for _ in range(4)]
         retry, _ = (tmp_path / f"retries-of-{GROUP_ID}.txt").read_text().split()
-        refused = run_beside(tmp_path, api, recipe, retry)
+        refused = run_program(tmp_path, api, recipe, retry)
 
     sent = [
         [each["metadata"]["custom_id"] for each in body["requests"]] for body in api.submissions
@@ -211,7 +198,7 @@ def test_a_retry_that_fails(tmp_path: Path) -> None:
     recipe = recipe.replace("results = fetch_results(client, group_id)", line)
     program = f"import json\nfrom {SAMPLE.stem} import Result\n{check_json}\n{recipe}"
     with MockGroupApi([DONE], submission=mock.error(402, "Pay.")) as api:
-        failed, again = (run_beside(tmp_path, api, program, mock.FINISHED_GROUP_ID) for _ in "12")
+        failed, again = (run_program(tmp_path, api, program, mock.FINISHED_GROUP_ID) for _ in "12")
 
     assert "402" in failed.err
     assert again.err.startswith("A submission failed.")
@@ -222,14 +209,14 @@ def test_many_groups(tmp_path: Path) -> None:
     """120 questions are three groups; a program that was stopped submits only what is missing."""
     recipe = readme_block("python", "groups.json")
     with MockGroupApi([DONE]) as api:
-        run = run_beside(tmp_path, api, recipe)
-        again = run_beside(tmp_path, api, recipe)
+        run = run_program(tmp_path, api, recipe)
+        again = run_program(tmp_path, api, recipe)
         (tmp_path / "groups.json").write_text(json.dumps([*api.groups][1:3]))
-        last = run_beside(tmp_path, api, recipe)
+        last = run_program(tmp_path, api, recipe)
         lost = f"{recipe.partition('submit_group(client')[0]}None)"
         (tmp_path / "groups.json").write_text("[]")
-        run_beside(tmp_path, api, lost)
-        refused = run_beside(tmp_path, api, recipe)
+        run_program(tmp_path, api, lost)
+        refused = run_program(tmp_path, api, recipe)
 
     answers = [line.split()[0] for line in run.out.splitlines() if line.startswith("square")]
     assert [len(each["requests"]) for each in api.submissions] == [50, 50, 20, 20]
@@ -248,8 +235,8 @@ def test_only_the_api(tmp_path: Path) -> None:
     recipe = readme_block("python", "groups.json").replace(SAMPLE.stem, "group_api")
     program = f"import sys\nsys.modules['rich'] = None  # As if it were not installed\n{recipe}"
     with MockGroupApi([[*DONE[:2], "Queued"]]) as api:
-        run = run_beside(tmp_path, api, program)
-        wrong = run_beside(tmp_path, api, f"{program}submit_group(client, requests)")
+        run = run_program(tmp_path, api, program)
+        wrong = run_program(tmp_path, api, f"{program}submit_group(client, requests)")
 
     assert run.out.splitlines()[0] == f"{GROUP_ID} 3 listed "
     assert "\nsquare-003 Queued 'Waiting for a free worker.'\n" in run.out

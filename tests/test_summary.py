@@ -179,6 +179,7 @@ def test_token_usage(usages: list[Any], shown: list[str]) -> None:
 def answered(question: object, answer: object, custom_id: object = "req-001") -> dict[str, Any]:
     """Return a success with this content of its question and of its answer."""
     request = requests_of(question)[0] | {"metadata": {"custom_id": custom_id}}
+    request["messages"].insert(0, {"role": "system", "content": "Be brief."})
     choices = [{"message": {"content": each}} for each in (answer, "A second choice.")]
     return {"state": "Success", "request": request, "response": {"choices": choices}}
 
@@ -194,25 +195,15 @@ def answered(question: object, answer: object, custom_id: object = "req-001") ->
         ("Line one.\nLine two.", "Line one. Line two.", "Line one. Line two."),
         ("x" + "法" * 14, "x" + "法" * 12 + "...", "x" + "法" * 10 + "..."),
         ("e\u0301" * 28, "e\u0301" * 28, "e\u0301" * 22 + "..."),
+        ([{"text": "Two p"}, {"type": "image_url"}, {"text": "arts."}], "Two parts.", "Two parts."),
     ],
 )
 def test_cells(text: object, question: str, answer: str) -> None:
-    """A question is cut at 28 cells of the terminal, an answer at 25, where a word ends."""
+    """A question, the last message, is cut at 28 cells, an answer at 25, where a word ends."""
     run = summary_of([answered(text, text)])
 
     padding = " " * (31 - cell_len(question))
     assert run.rows == [f"  req-001    ✓ Success  {question}{padding}{answer}"]
-
-
-def test_the_question_is_the_last_message() -> None:
-    """A conversation shows the message that was to be answered; parts are joined as they are."""
-    parts = [{"type": "text", "text": "Two p"}, {"type": "image_url"}, {"text": "arts."}]
-    generation = answered(parts, parts)
-    generation["request"]["messages"].insert(0, {"role": "system", "content": "Be brief."})
-
-    run = summary_of([generation])
-
-    assert run.rows == ["  req-001    ✓ Success  Two parts.                     Two parts."]
 
 
 def test_a_longer_id_narrows_the_question() -> None:
@@ -243,12 +234,3 @@ def test_what_stands_for_an_answer(
     run = summary_of([generation])
 
     assert run.rows[0].partition("Why?")[2].strip() == shown
-
-
-def test_each_failure_is_told() -> None:
-    """Also one without an id or a reason; they stand in the order of the table."""
-    run = summary_of([{"state": "Failed"}, *listed("SFF")[::-1]])
-
-    details = run.out.partition("  Failed Request Details\n  --------------------------\n\n")[2]
-    reason = "The model did not answer in time."
-    assert details.startswith(f"    n/a: n/a\n    req-002: {reason}\n    req-003: {reason}\n\n")

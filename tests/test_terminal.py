@@ -21,21 +21,16 @@ HINT = r"Ctrl-C leaves the group running\."
 
 
 @pytest.mark.parametrize(("states", "colour"), [("SS", "green"), ("SF", "red")])
-def test_the_closing_rules(states: str, colour: str) -> None:
-    """They are green if all succeeded, else red; under NO_COLOR there is no colour."""
+def test_red_and_green(states: str, colour: str) -> None:
+    """They are green if all succeeded, else red, as "Error:" is; under NO_COLOR none is."""
+    wrong = play(env={"INFERENCE_API_KEY": ""}, terminal=True)
     run = play(listed(states), env={"FORCE_COLOR": "1"})
     plain = play(listed(states), env={"FORCE_COLOR": "1", "NO_COLOR": "1"})
 
+    assert styled(wrong.err)[0].startswith("<red>Error:</> No API key. ")
     rule = f"<{colour}>{'=' * 80}</>"
     assert styled(run.out)[-3:] == [rule, " <bold>Generation complete!</>", rule]
     assert styled(plain.out)[-3:] == ["=" * 80, " <bold>Generation complete!</>", "=" * 80]
-
-
-def test_an_error() -> None:
-    """ "Error:" is red, and what follows is not."""
-    run = play(env={"INFERENCE_API_KEY": ""}, terminal=True)
-
-    assert styled(run.err)[0].startswith("<red>Error:</> No API key. ")
 
 
 @pytest.mark.parametrize(("name", "is_terminal"), [("TERM", True), ("FORCE_COLOR", False)])
