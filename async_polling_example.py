@@ -95,7 +95,8 @@ def submit_group(client: httpx.Client, requests: list[Any]) -> tuple[str, int]:
     """Submit a group; return its id and its size.
 
     Raises ValueError if the requests break a rule: nothing was sent. Raises httpx.HTTPError if the
-    submission fails.
+    submission fails; unless it was refused (3xx or 4xx) or there was no connection, the group may
+    exist all the same.
     """
     if mistake := find_mistake(requests):
         raise ValueError(mistake)
@@ -107,10 +108,10 @@ def submit_group(client: httpx.Client, requests: list[Any]) -> tuple[str, int]:
     )
     response.raise_for_status()
     body = parse_json(response)
-    group_id = read(body, str, "groupId")
+    group_id = read(body, "groupId", kind=str)
     if not group_id:
         raise httpx.DecodingError(f"HTTP {response.status_code} without a groupId: {response.text}")
-    return group_id, read(body, int, "groupSize") or len(requests)
+    return group_id, read(body, "groupSize", kind=int) or len(requests)
 
 
 def fetch_results(client: httpx.Client, group_id: str) -> list[Result]:
@@ -118,15 +119,13 @@ def fetch_results(client: httpx.Client, group_id: str) -> list[Result]:
     path = quote(group_id, safe="").replace(".", "%2E")  # Even ".." must not change the path.
     response = client.get(f"/v1/async/group/{path}/generations")
     response.raise_for_status()
-    generations = read(parse_json(response), list, "generations")
+    generations = read(parse_json(response), "generations", kind=list)
     if generations is None:
         raise httpx.DecodingError("no generations in the answer")
-    results: dict[Any, Result] = {}
-    for index, generation in enumerate(generations):
-        result = parse_generation(generation)
-        key = result.custom_id or index  # One without a custom_id matches no other.
-        results[key] = result  # Of those with the same custom_id, the last one counts.
-    return list(results.values())
+    results = [parse_generation(generation) for generation in generations]
+    # A request that is listed twice counts once: the last time.
+    last = {result.custom_id: result for result in results}
+    return [each for each in results if each.custom_id is None or each is last[each.custom_id]]
 
 
 Polls = Iterator[tuple[list[Result], str]]  # The results so far; why the poll failed, or ""
@@ -140,7 +139,7 @@ def poll_group(client: httpx.Client, group_id: str, group_size: int, is_new: boo
     the attempts run out, it just ends: ask is_complete whether the results are all there.
     """
     results: list[Result] = []
-    found = not is_new
+    may_be_missing = is_new
     next_poll = time.monotonic()
     # For 72 hours, one may set MAX_POLL_ATTEMPTS to 72 * 3600 / POLL_INTERVAL_SECONDS, a float.
     for _ in range(int(MAX_POLL_ATTEMPTS)):
@@ -149,12 +148,12 @@ def poll_group(client: httpx.Client, group_id: str, group_size: int, is_new: boo
         problem = ""
         try:
             listed = fetch_results(client, group_id)
-            found = True
+            may_be_missing = False
             if len(listed) >= len(results):  # A list that is shorter than before is out of date.
                 results = listed
         except httpx.HTTPStatusError as error:
             status = error.response.status_code
-            if status == 404 and not found:
+            if status == 404 and may_be_missing:
                 problem = "not there yet"
             elif status in RETRY_STATUSES:
                 problem = f"HTTP {status}"
@@ -229,22 +228,22 @@ def parse_json(response: httpx.Response) -> Any:
 
 def parse_generation(generation: Any) -> Result:
     """Return what a generation says; any of its fields may be missing, null or malformed."""
-    request = read(generation, dict, "request")
-    choice = read(generation, dict, "response", "choices", 0)
+    request = read(generation, "request", kind=dict)
+    choice = read(generation, "response", "choices", 0, kind=dict)
     return Result(
         custom_id=read_custom_id(request),
-        state=read(generation, str, "state"),
+        state=read(generation, "state", kind=str),
         question=read_question(request),
         answer=read_content(choice, "message"),
-        finish_reason=read(choice, str, "finish_reason"),
-        state_message=read(generation, str, "stateMessage"),
+        finish_reason=read(choice, "finish_reason", kind=str),
+        state_message=read(generation, "stateMessage", kind=str),
         milliseconds=elapsed_ms(generation),
         generation=generation,
     )
 
 
 def read_custom_id(request: Any) -> Any:
-    return read(request, str, "metadata", "custom_id")
+    return read(request, "metadata", "custom_id", kind=str)
 
 
 def read_question(request: Any) -> Any:
@@ -253,13 +252,13 @@ def read_question(request: Any) -> Any:
 
 def read_content(value: Any, *path: str | int) -> Any:
     """Return the text of a message; if it comes in parts, their texts joined."""
-    parts = read(value, list, *path, "content")
+    parts = read(value, *path, "content", kind=list)
     if parts is None:
-        return read(value, str, *path, "content")
-    return "".join(read(part, str, "text") or "" for part in parts)
+        return read(value, *path, "content", kind=str)
+    return "".join(read(part, "text", kind=str) or "" for part in parts)
 
 
-def read(value: Any, kind: type, *path: str | int) -> Any:
+def read(value: Any, *path: str | int, kind: type) -> Any:
     """Follow path into JSON; return what is there, or None if it is nothing of that kind."""
     try:
         for step in path:
@@ -272,8 +271,8 @@ def read(value: Any, kind: type, *path: str | int) -> Any:
 def elapsed_ms(generation: Any) -> float | None:
     """Return the milliseconds from dispatch to finish, or None if they are not known."""
     try:
-        dispatched_at = parse_time(read(generation, str, "dispatchedAt") or "")
-        finished_at = parse_time(read(generation, str, "finishedAt") or "")
+        dispatched_at = parse_time(read(generation, "dispatchedAt", kind=str) or "")
+        finished_at = parse_time(read(generation, "finishedAt", kind=str) or "")
         return (finished_at - dispatched_at) / timedelta(milliseconds=1)
     except (TypeError, ValueError):
         return None
@@ -313,7 +312,7 @@ NEVER_SENT = (
     httpx.UnsupportedProtocol,
 )
 STATUS_CELLS = {"Success": Text("✓ Success", "green"), "Failed": Text("✗ Failed", "red")}
-# Of a table's lines, only the rule below its header
+# rich takes a table's lines from these eight; only the third, below the header, is one.
 DASHES = Box("    \n    \n -  \n" + "    \n" * 5, ascii=True)
 # Control characters, marks that turn text around, and lone surrogates, which cannot be printed
 UNSAFE = re.compile(r"[\0-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -417,7 +416,7 @@ def show_polls(polls: Polls, group: Group) -> None:
     # FORCE_COLOR makes rich take a pipe for a terminal, so ask stdout, too.
     can_redraw = console.is_interactive and sys.stdout.isatty()
     progress = Progress(PollLines(), console=console, disable=not can_redraw)
-    # The last three are for PollLines.
+    # PollLines reads group, problem and live.
     task = progress.add_task("", total=None, group=group, problem="", live=progress.live)
     with progress:
         for results, problem in polls:
@@ -591,7 +590,7 @@ def known_sum(values: list[int]) -> int | None:
 
 def known_usage(results: list[Result], name: str) -> list[int]:
     """Return a number of tokens, by its name in the usage, of each result that has it."""
-    numbers = [read(result.generation, int, "response", "usage", name) for result in results]
+    numbers = [read(result.generation, "response", "usage", name, kind=int) for result in results]
     return [number for number in numbers if number is not None]
 
 
@@ -650,7 +649,7 @@ def guarded_main() -> int:
         return 130
     except httpx.HTTPError as error:
         fail(*explain(error, group))
-    finally:  # fail ends the run by an exception, so this comes after its words.
+    finally:  # Also after fail, which raises SystemExit
         if group.id and not complete:
             print_pick_up_command(clean(group.id), group.size)
     return int(count(group.results, "Failed") > 0)
@@ -668,11 +667,11 @@ def parse_command_line() -> Group:
     formatter = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=formatter)
     parser.add_argument("GROUP_ID", nargs="?", help="the group to pick up")
-    parser.add_argument("SIZE", nargs="?", type=int, help="how many requests it has, 1 to 50")
+    parser.add_argument("SIZE", nargs="?", type=int, default=0, help="its requests, 1 to 50")
     arguments = parser.parse_args()
-    if arguments.SIZE not in {None, *range(1, 51)}:
+    if not 0 <= arguments.SIZE <= 50:
         parser.error("SIZE must be 1 to 50")
-    return Group(arguments.GROUP_ID, arguments.SIZE or 0, [])
+    return Group(arguments.GROUP_ID, arguments.SIZE, [])
 
 
 def check_settings() -> None:
@@ -691,9 +690,9 @@ def check_settings() -> None:
         fail("MAX_POLL_ATTEMPTS must be at least 1.")
 
 
-def fail(words: str, advice: str = "") -> NoReturn:
+def fail(message: str, advice: str = "") -> NoReturn:
     """Print an error, and what to do about it; end the run with exit status 1."""
-    text = f"{cut(clean(words), 240)}\n  {advice}".rstrip()
+    text = f"{cut(clean(message), 240)}\n  {advice}".rstrip()
     Console(stderr=True, soft_wrap=True).print("[red]Error:[/]", Text(text))
     sys.exit(1)
 
@@ -710,18 +709,18 @@ def explain(error: httpx.HTTPError, group: Group) -> tuple[str, str]:
         advice = "Check the id of the group, and INFERENCE_BASE_URL."
     elif status >= 500:
         advice = MAY_EXIST
-    return words_of(error.response), ADVICE.get(status, advice)
+    return api_message(error.response), ADVICE.get(status, advice)
 
 
-def words_of(response: httpx.Response) -> str:
+def api_message(response: httpx.Response) -> str:
     """Return the status, and what the API says of it; the docs do not tell where it says so."""
     body = parse_json(response)
-    words = read(body, str, "error", "message") or read(body, str, "message")
+    message = read(body, "error", "message", kind=str) or read(body, "message", kind=str)
     if "Location" in response.headers:
-        words = response.headers["Location"]
-    elif not words and not response.text.lstrip().startswith("<"):  # An HTML page has no words.
-        words = response.text
-    return f"HTTP {response.status_code} {response.reason_phrase}: {words or ''}".rstrip(": ")
+        message = response.headers["Location"]
+    elif not message and not response.text.lstrip().startswith("<"):  # An HTML page is none.
+        message = response.text
+    return f"HTTP {response.status_code} {response.reason_phrase}: {message or ''}".rstrip(": ")
 
 
 def print_pick_up_command(group_id: str, group_size: int) -> None:

@@ -109,7 +109,7 @@ def test_a_network_that_cannot_be_used(words: str, base_url: str, env: dict[str,
     assert (run.status, run.command) == (1, [])
 
 
-@pytest.mark.parametrize("arguments", ["group 0", "group 51", "group ten", "group 2 x", "--new"])
+@pytest.mark.parametrize("arguments", ["group -1", "group 51", "group ten", "group 2 x", "--new"])
 def test_wrong_usage(arguments: str) -> None:
     """It ends with status 2 and a word on the usage, and above all does not submit a group."""
     run = play(arguments=tuple(arguments.split()))
