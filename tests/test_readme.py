@@ -105,50 +105,36 @@ def run_program(folder: Path, api: MockGroupApi, program: str, *arguments: str) 
 SAVE = f"{REPORT}            save_answers(group)\n"
 
 
-def test_a_csv_in_and_out(tmp_path: Path) -> None:
-    """Each row comes out once, in the order in which it went in, in a first run and a later one."""
+def test_a_csv_in_and_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each row comes out once, as it went in, in a first run and a later one, if there is any."""
     rows = [
         ["b", 'Say "yes",\nor no'],
         ["a", "\U0001f389 good"],
         ["10", ""],
         ["9", "Half a \ud83d"],
     ]
+    question = f"Is this review positive? {rows[0][1]}"
+    monkeypatch.setitem(mock.ANSWERS, question, "Half \ud83d")
     with open(tmp_path / "reviews.csv", "w", encoding="utf-8", errors="replace") as file:
         csv.writer(file).writerows([["id", "review"], *rows[:2], [], *rows[2:]])
-    program = edited(readme_block("python", "csv.DictReader"), SAVE)
-    with MockGroupApi(failures={"a": "Too long."}) as api:
-        first = run_program(tmp_path, api, program)
+    recipe = readme_block("python", "csv.DictReader")
+    with MockGroupApi([[]], failures={"a": "Too long."}) as api:
+        run_program(tmp_path, api, edited(f"{recipe}MAX_POLL_ATTEMPTS = 1\n", SAVE))
+        assert not list(tmp_path.glob("answers-*"))
+        api.polls, api.failing_group = None, ""
+        first = run_program(tmp_path, api, edited(recipe, SAVE))
         (path,) = tmp_path.glob("answers-*.csv")
         written = path.read_text("utf-8-sig")
-        second = run_program(tmp_path, api, program, GROUP_ID, "4")
+        second = run_program(tmp_path, api, edited(recipe, SAVE), "mock-group-2", "4")
 
-    sent = [each["messages"][0]["content"][25:] for each in api.submissions[0]["requests"]]
+    sent = [each["messages"][0]["content"][25:] for each in api.submissions[1]["requests"]]
     table = list(csv.reader(written.splitlines(keepends=True)))
     assert [row[:2] for row in table[1:]] == [[key, text] for (key, _), text in zip(rows, sent)]
     assert table[0][2:] == ["question", "state", "answer", "finish_reason", "message"]
-    question = f"Is this review positive? {rows[0][1]}"
-    assert table[1][2:6] == [question, "Success", f"You asked: {question}", "stop"]
+    assert table[1][2:] == [question, "Success", "Half ?", "stop", "Completed."]
     assert table[2][3:] == ["Failed", "", "", "Too long."]
-    assert (first.status, second.status, len(api.submissions)) == (1, 1, 1)
-    assert path.name == f"answers-{GROUP_ID}.csv"
-    assert path.read_text("utf-8-sig") == written
-
-
-def test_a_csv_of_half_an_emoji(tmp_path: Path) -> None:
-    """The file is written whatever an answer is made of, and not before there is one."""
-    (tmp_path / "reviews.csv").write_text("id,review\na,Good.\nb,Bad.\n", "utf-8")
-    (request,) = mock.requests_of("Half \ud83d")
-    listed = mock.generation(request | {"metadata": {"custom_id": "a"}}, 0, "Success")
-    recipe = readme_block("python", "csv.DictReader") + "MAX_POLL_ATTEMPTS = 1\n"
-    program = edited(recipe, SAVE)
-    with MockGroupApi([[], mock.json_response({"generations": [listed]})]) as api:
-        run_program(tmp_path, api, program)
-        assert not list(tmp_path.glob("answers-*"))
-        run_program(tmp_path, api, program, GROUP_ID, "2")
-
-    _, *lines = (tmp_path / f"answers-{GROUP_ID}.csv").read_text("utf-8-sig").splitlines()
-    first = "a,Good.,Half ?,Success,You asked: Half ?,stop,Completed."
-    assert lines == [first, "b,Bad.,,Not listed,,,"]
+    assert (first.status, second.status, len(api.submissions)) == (1, 1, 2)
+    assert (path.name, path.read_text("utf-8-sig")) == ("answers-mock-group-2.csv", written)
 
 
 def test_json_answers(tmp_path: Path) -> None:
@@ -208,7 +194,7 @@ def test_a_retry_that_fails(tmp_path: Path) -> None:
 def test_many_groups(tmp_path: Path) -> None:
     """120 questions are three groups; a program that was stopped submits only what is missing."""
     recipe = readme_block("python", "groups.json")
-    with MockGroupApi([DONE]) as api:
+    with MockGroupApi([mock.error(404, "not there yet"), DONE]) as api:
         run = run_program(tmp_path, api, recipe)
         again = run_program(tmp_path, api, recipe)
         (tmp_path / "groups.json").write_text(json.dumps([*api.groups][1:3]))
@@ -223,7 +209,8 @@ def test_many_groups(tmp_path: Path) -> None:
     assert answers == [f"square-{number:03}" for number in range(1, 121)]
     assert "square-120 Success 'You asked: What is 120 squared?'" in run.out
     assert run.out.splitlines().count("Complete.") == 3
-    assert (run.err, again.out, last.status) == ("", run.out, 0)
+    assert (run.err, again.err, last.status) == ("", "", 0)
+    assert run.out.startswith(f"{GROUP_ID} 0 listed not there yet\n")
     assert refused.err.startswith("A submission failed.")
 
 
