@@ -117,9 +117,8 @@ def play(
 ) -> Run:
     """Run an edited sample in this process; each poll gets an answer, the last ever after.
 
-    It names nothing of the script, and replaces only what sends and what waits. A call takes
-    poll_seconds of the clock. A submission is accepted unless submission is another answer to it.
-    Unless a test says otherwise, two requests are polled four times at most, two seconds apart.
+    It replaces only what sends and what waits. A call takes poll_seconds of the clock. Unless a
+    test says otherwise, two requests are accepted, and polled four times at most, each two seconds.
     """
     run, now, polls_started = Run(), 1000.0, list[float]()
     in_turn = itertools.chain(answers, itertools.repeat(answers[-1] if answers else []))

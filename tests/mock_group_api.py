@@ -22,9 +22,7 @@ of ten requests is there from the start, finished. To pick it up:
   uv run tests/mock_group_api.py my_script.py Xq3vN8rTzK0LmWc5YbHd2
 
 A body that is not JSON, or lacks what the API needs, is refused by a message
-that names the field. A script that needs more packages than the sample does:
-
-  uv run --with PACKAGE tests/mock_group_api.py my_script.py
+that names the field. For packages of your own, start with "uv run --with NAME".
 """
 
 import argparse

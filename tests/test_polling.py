@@ -7,16 +7,7 @@ from typing import Any
 import httpx
 import pytest
 from conftest import SCRIPT, json_response, listed, on_posix, play, run_sample
-from mock_group_api import (
-    DONE,
-    FINISHED_GROUP_ID,
-    GROUP_ID,
-    QUEUED,
-    SAMPLE,
-    MockGroupApi,
-    requests_of,
-)
-from starlette.types import Receive, Scope, Send
+from mock_group_api import DONE, GROUP_ID, QUEUED, SAMPLE, MockGroupApi, requests_of
 
 COMPLETE = "Generation complete!"
 REPORT = "GROUP GENERATION SUMMARY"
@@ -67,7 +58,6 @@ def test_retry_after(status: int, retry_after: str, start: float) -> None:
         (json_response([1]), "not the expected JSON"),
         (json_response({"generations": {}}), "not the expected JSON"),
     ],
-    ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_goes_on_after_a_poll_that_learned_nothing(answer: Any, words: str) -> None:
     """Its line says why and keeps the count of the poll before; the next comes at its time."""
@@ -233,7 +223,6 @@ def test_the_attempts_run_out() -> None:
         ("--help", "--help"),
         ("it's; rm -rf ~ #", "it%27s%3B%20rm%20-rf%20~%20%23"),
         ("../..?x=ü", "%2E%2E%2F%2E%2E%3Fx%3D%C3%BC"),
-        ("long-" * 50, "long-" * 50),
     ],
 )
 def test_odd_ids(group_id: str, path: str) -> None:
@@ -259,15 +248,15 @@ sys.stdout = Watched(sys.stdout.detach(), "utf-8", newline="\\n")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_stopped_while_polling(number: int) -> None:
-    """Ctrl-C, be it twice, or SIGTERM leaves the report of what has arrived, and the command."""
+def test_stopped(number: int) -> None:
+    """Ctrl-C, be it twice, or SIGTERM leaves a report and the command; before, there is no id."""
 
     def stop(_: object) -> Any:
         signal.raise_signal(number)
 
     again = ON_WORDS.format(words="Token Usage", action="signal.raise_signal(signal.SIGINT)")
     run = play(listed("SQ"), stop, code=again)
-    nothing_yet = play(stop)
+    nothing_yet, no_id = play(stop), play(submission=stop)
 
     assert run.out.endswith(f"{run.rows[-1]}\n")
     assert [row.split()[1] for row in run.rows] == ["✓", "Queued"]
@@ -275,15 +264,8 @@ def test_stopped_while_polling(number: int) -> None:
     assert (run.status, run.command, len(run.calls)) == (130, [SAMPLE.name, "group", "2"], 3)
     assert REPORT not in nothing_yet.out
     assert (nothing_yet.status, nothing_yet.err) == (130, run.err)
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_stopped_while_submitting(number: int) -> None:
-    """Without an id there is no command, but there may be a group."""
-    run = play(submission=lambda _: signal.raise_signal(number))
-
-    assert run.err.startswith("\nStopped.\nThe group may exist all the same")
-    assert (run.status, run.command, len(run.calls)) == (130, [], 1)
+    assert no_id.err.startswith("\nStopped.\nThe group may exist all the same")
+    assert (no_id.status, no_id.command, len(no_id.calls)) == (130, [], 1)
 
 
 @pytest.mark.parametrize("words", ["Group created", "[  1]", REPORT, "Token Usage", COMPLETE])
@@ -305,23 +287,3 @@ def test_a_reader_that_goes_away() -> None:
     assert run.out.count("\n") == 22
     assert "Traceback" not in run.err
     assert "Exception" not in run.err
-
-
-async def break_off(scope: Scope, receive: Receive, send: Send) -> None:
-    """Close the connection in the middle of the body."""
-    headers = [(b"content-length", b"1000")]
-    await send({"type": "http.response.start", "status": 200, "headers": headers})
-    await send({"type": "http.response.body", "body": b"{", "more_body": True})
-
-
-def test_a_network_that_fails() -> None:
-    """A poll fails in its own way and says so; a submission is sent once, and may have arrived."""
-    with MockGroupApi([break_off, DONE]) as api:
-        run = run_sample(api, FINISHED_GROUP_ID, "10")
-    with MockGroupApi(submission=break_off) as api:
-        lost = run_sample(api)
-
-    assert run.counts == ["0/10 (0%) (connection failed)", "10/10 (100%)"]
-    assert (run.status, run.err) == (0, "")
-    assert "\n  The group may exist all the same" in lost.err
-    assert (lost.status, lost.command, len(api.calls)) == (1, [], 1)

@@ -107,12 +107,7 @@ SAVE = f"{REPORT}            save_answers(group)\n"
 
 def test_a_csv_in_and_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each row comes out once, as it went in, in a first run and a later one, if there is any."""
-    rows = [
-        ["b", 'Say "yes",\nor no'],
-        ["a", "\U0001f389 good"],
-        ["10", ""],
-        ["9", "Half a \ud83d"],
-    ]
+    rows = [["b", '"Yes",\nor no'], ["a", "\U0001f389 good"], ["10", ""], ["9", "Half \ud83d"]]
     question = f"Is this review positive? {rows[0][1]}"
     monkeypatch.setitem(mock.ANSWERS, question, "Half \ud83d")
     with open(tmp_path / "reviews.csv", "w", encoding="utf-8", errors="replace") as file:
