@@ -217,10 +217,7 @@ def run_sample(
     code: str = "",
     **constants: object,
 ) -> Run:
-    """Run an edited sample against a mock, or a URL, to its end; ten requests, and quick polls.
-
-    shell is a command line that runs it, as "$@".
-    """
+    """Run an edited sample against a mock or a URL, by a shell's command line that runs "$@"."""
     own = {"NUM_REQUESTS": 10, "POLL_INTERVAL_SECONDS": 0.01, "MAX_POLL_ATTEMPTS": 120}
     constants = {**CONSTANTS, **own, **constants}
     command = ["sh", "-c", shell, "sh"] * bool(shell) + [sys.executable, SCRIPT, *arguments]

@@ -77,9 +77,7 @@ KEY_URL = {"INFERENCE_BASE_URL": f"http://api.test/{API_KEY}"}
     ("shown", "options"),
     [
         (f"400 Bad Request: {SHOWN}", {"submission": json_response({"message": MIXED}, 400)}),
-        ("500 Internal Server Error: a", {"submission": httpx.Response(500, content=BYTES)}),
         ("400 a[31m", {"submission": httpx.Response(400, extensions={"reason_phrase": BYTES})}),
-        ("groupId", {"submission": json_response({"groupId": "", "x": MIXED})}),
         ("created: [red]:x:[/]\n", {"submission": json_response({"groupId": "[red]:x:[/]"})}),
         ("  uv run ", {"submission": json_response({"groupId": f"a-{API_KEY}"})}),
         (f"    • Group to pick up: {SHOWN}", {"arguments": (OWN,)}),

@@ -18,6 +18,7 @@ ROOT = SAMPLE.parent
 PYPROJECT = (ROOT / "pyproject.toml").read_text("utf-8")
 SHIPPED = SAMPLE.read_text("utf-8")
 REPORT = "            print_report(group)\n"  # Where recipes for main belong
+SAVE = f"{REPORT}            save_answers(group)\n"
 
 
 def test_headers_and_pyproject_agree() -> None:
@@ -36,6 +37,7 @@ def test_the_constants_as_shipped() -> None:
     constants = readme_block("python", "MAX_POLL_ATTEMPTS = 120")
 
     assert constants in SHIPPED
+    assert all(f'    "{question}",\n' in SHIPPED for question in mock.ANSWERS)
     assert re.findall(r"= (\S+) ", constants) == ["10", '"inference-net/load-test"', "2", "120"]
 
 
@@ -100,9 +102,6 @@ def run_program(folder: Path, api: MockGroupApi, program: str, *arguments: str) 
     (folder / "program.py").write_text(program, "utf-8")
     command = [sys.executable, "program.py", *arguments]
     return run_to_end(command, env=environment(api.url), cwd=folder)
-
-
-SAVE = f"{REPORT}            save_answers(group)\n"
 
 
 def test_a_csv_in_and_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

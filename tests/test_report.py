@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from conftest import Run, json_response, listed, on_posix, play, readme_block, run_sample, styled
-from mock_group_api import API_KEY, SAMPLE, MockGroupApi, requests_of
+from mock_group_api import SAMPLE, MockGroupApi, requests_of
 from rich.cells import cell_len
 
 AS_SHIPPED: dict[str, Any] = dict.fromkeys(["NUM_REQUESTS", "MODEL_ID", "QUESTIONS"])
@@ -23,7 +23,6 @@ def test_prints_the_sample_output_as_shipped() -> None:
     assert run.lines[len(run.lines) - len(last) :] == last
     assert (run.status, run.err, len(run.rows)) == (0, "", 10)
     assert [call[0] for call in api.calls] == ["POST", "GET", "GET", "GET"]
-    assert {call[1]["authorization"] for call in api.calls} == {f"Bearer {API_KEY}"}
     assert len(api.connections) == 1
 
 
@@ -159,11 +158,10 @@ EVERYTHING = f"""\
 
 
 def test_a_group_with_everything() -> None:
-    """Of 7 requests 3 succeeded, 1 failed, 2 are unfinished, and 1 is not listed.
+    """In a pipe, the text is the same without its styles.
 
-    The successes and the failure took 2344, 955, 1912 and 2671 ms, which is 1970.5 on average; the
-    successes had 18 + 17 + 21 and 3 * 100 tokens. The submission and the poll took 0.625 s each,
-    and 4 in 1.25 s are 3.2 a second. In a pipe, the text is the same without its styles.
+    2344, 955, 1912 and 2671 ms are 1970.5 on average; the successes had 18 + 17 + 21 and 3 * 100
+    tokens. The submission and the poll took 0.625 s each, and 4 in 1.25 s are 3.2 a second.
     """
     generations = listed("SSFSIE")
     generations[2]["stateMessage"] = "The model ran out of memory " * 4 + "and gave up."
@@ -213,10 +211,7 @@ def timed(dispatched_at: object, finished_at: object) -> dict[str, Any]:
 
 
 def test_generation_times() -> None:
-    """Fractions of 0, 3 or 6 digits and offsets are read; what lacks a time is left out.
-
-    1500, 250, 2000 and 10125.3 ms are 3468.8 on average.
-    """
+    """Of 1500, 250, 2000 and 10125.3 ms; what lacks a time that can be read is left out."""
     generations = [
         timed("2025-01-15T12:00:00.500Z", "2025-01-15T12:00:02Z"),
         timed("2025-01-15T12:00:00.123456Z", "2025-01-15T12:00:00.373456Z"),

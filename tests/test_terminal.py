@@ -30,6 +30,7 @@ def test_red_and_green(states: str, colour: str) -> None:
     assert styled(wrong.err)[0].startswith("<red>Error:</> No API key. ")
     rule = f"<{colour}>{'=' * 80}</>"
     assert styled(run.out)[-3:] == [rule, " <bold>Generation complete!</>", rule]
+    assert {"  <green>✓ Group created: group</>", "  <bold>Configuration:</>"} <= {*styled(run.out)}
     assert styled(plain.out)[-3:] == ["=" * 80, " <bold>Generation complete!</>", "=" * 80]
 
 
