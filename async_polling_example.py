@@ -95,7 +95,7 @@ def submit_group(client: httpx.Client, requests: list[Any]) -> tuple[str, int]:
     """Submit a group; return its id and its size.
 
     Raises ValueError if the requests break a rule: nothing was sent. Raises httpx.HTTPError if the
-    submission fails; unless it was refused (3xx or 4xx) or there was no connection, the group may
+    submission fails. After a time-out, a 408, a 5xx or a response without an id, the group may
     exist all the same.
     """
     if mistake := find_mistake(requests):
@@ -123,7 +123,7 @@ def fetch_results(client: httpx.Client, group_id: str) -> list[Result]:
     if generations is None:
         raise httpx.DecodingError("no generations in the answer")
     results = [parse_generation(generation) for generation in generations]
-    # A request that is listed twice counts once: the last time.
+    # A request that is listed twice counts once: its last listing.
     last = {result.custom_id: result for result in results}
     return [each for each in results if each.custom_id is None or each is last[each.custom_id]]
 
@@ -351,7 +351,7 @@ def main(client: httpx.Client, group: Group) -> None:
         show_polls(poll_group(client, group.id, group.size, is_new), group)
     finally:  # What has arrived is paid for: report it, whatever ends the polls.
         if group.results:
-            group.results = correlate(requests, group.results)  # Now in the order sent
+            group.results = correlate(requests, group.results)  # Now with a row for each request
             print_report(group)
 
 
@@ -385,7 +385,7 @@ class PollLines(ProgressColumn):
         # rich's own BarColumn has one colour, which hides failures.
         line.append(draw_bar(max(4, console.width - 50), group, "█", "red"))
         line.append(cut(f"| {describe_poll(group, problem)}", console.width - len(line)))
-        if not task.fields["live"].is_started:
+        if not task.fields["live"].is_started:  # In a pipe, and in the end
             return line
         hint = f"{task.elapsed:.0f}s. "
         if failed := count(group.results, "Failed"):
@@ -560,12 +560,12 @@ def print_indented(renderable: RenderableType, blanks: int) -> None:
 def draw_bar(width: int, group: Group, failed_cell: str, failed_style: str) -> Text:
     """Return a bar of width cells: succeeded in green, failed in failed_style, the rest neutral."""
     total = expected_size(group.results, group.size)
-    succeeded = width * count(group.results, "Success") // total
-    final = width * count(group.results, *FINAL) // total
+    green_cells = width * count(group.results, "Success") // total
+    final_cells = width * count(group.results, *FINAL) // total
     return Text.assemble(
-        ("█" * succeeded, "green"),
-        (failed_cell * (final - succeeded), failed_style),
-        "░" * (width - final),
+        ("█" * green_cells, "green"),
+        (failed_cell * (final_cells - green_cells), failed_style),
+        "░" * (width - final_cells),
     )
 
 

@@ -10,8 +10,7 @@ import pytest
 from conftest import SCRIPT, json_response, listed, on_posix, play, run_sample
 from mock_group_api import DONE, GROUP_ID, QUEUED, SAMPLE, MockGroupApi, requests_of
 
-COMPLETE = "Generation complete!"
-REPORT = "GROUP GENERATION SUMMARY"
+REPORT, COMPLETE = "GROUP GENERATION SUMMARY", "Generation complete!"
 
 
 @pytest.mark.parametrize(

@@ -158,6 +158,7 @@ def test_retrying(tmp_path: Path) -> None:
         runs = [run_program(tmp_path, api, recipe, GROUP_ID) for _ in range(4)]
         retry, _ = (tmp_path / f"retries-of-{GROUP_ID}.txt").read_text().split()
         refused = run_program(tmp_path, api, recipe, retry)
+        other = run_program(tmp_path, api, recipe.replace("build_requests()", "[]"), GROUP_ID)
 
     sent = [
         [each["metadata"]["custom_id"] for each in body["requests"]] for body in api.submissions
@@ -168,6 +169,7 @@ def test_retrying(tmp_path: Path) -> None:
     assert runs[1].out.startswith("Submitted again: 3.")
     assert runs[2].err == f"Group {retry} is not complete yet.\n"
     assert refused.err.startswith("This group is a retry.")
+    assert other.err.startswith("This group has other requests")
 
 
 def test_a_retry_that_fails(tmp_path: Path) -> None:

@@ -101,8 +101,7 @@ def test_a_network_that_cannot_be_used(words: str, base_url: str, env: dict[str,
     """The error says what is wrong, that nothing was sent, and all that there is to check."""
     run = run_sample(base_url, env=env)
 
-    assert run.err.startswith("Error: ")
-    for each in (words, "Nothing was submitted.", "BASE_URL", "_PROXY", "SSL_CERT_FILE"):
+    for each in ("Error: ", words, "Nothing was submitted.", "BASE_URL", "_PROXY", "SSL_CERT_FILE"):
         assert each in run.err
     assert (run.status, run.command) == (1, [])
 
