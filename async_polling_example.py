@@ -141,7 +141,7 @@ def poll_group(client: httpx.Client, group_id: str, group_size: int, is_new: boo
     results: list[Result] = []
     may_be_missing = is_new
     next_poll = time.monotonic()
-    # For 72 hours, one may set MAX_POLL_ATTEMPTS to 72 * 3600 / POLL_INTERVAL_SECONDS, a float.
+    # int, because it may be set to a time: 72 * 3600 / POLL_INTERVAL_SECONDS, for 72 hours.
     for _ in range(int(MAX_POLL_ATTEMPTS)):
         time.sleep(max(0, next_poll - time.monotonic()))
         next_poll = time.monotonic() + POLL_INTERVAL_SECONDS
@@ -285,7 +285,8 @@ def parse_time(text: str) -> datetime:
 # To use it in a program of your own:
 #
 #     with open_client() as client:
-#         group_id, group_size = submit_group(client, requests)  # Keep the id: it is told once.
+#         group_id, group_size = submit_group(client, requests)
+#         print(group_id)  # Keep it: it is told only once.
 #         for results, problem in poll_group(client, group_id, group_size):
 #             print(len(results), problem)
 #     if not is_complete(results, group_size):
@@ -312,7 +313,7 @@ NEVER_SENT = (
     httpx.UnsupportedProtocol,
 )
 STATUS_CELLS = {"Success": Text("✓ Success", "green"), "Failed": Text("✗ Failed", "red")}
-# rich takes a table's lines from these eight; only the third, below the header, is one.
+# A rich Box has eight lines. This one draws only the rule between a table's header and its rows.
 DASHES = Box("    \n    \n -  \n" + "    \n" * 5, ascii=True)
 # Control characters, marks that turn text around, and lone surrogates, which cannot be printed
 UNSAFE = re.compile(r"[\0-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -332,7 +333,10 @@ class Group:
 
 
 def main(client: httpx.Client, group: Group) -> None:
-    """Submit a new group, or pick up the given one; poll it, and report the results."""
+    """Submit a new group, or pick up the given one; poll it, and report the results.
+
+    Ends the run if the group is not complete after that.
+    """
     requests: list[Any] = []
     if group.id is None:
         requests = build_requests()
@@ -353,6 +357,8 @@ def main(client: httpx.Client, group: Group) -> None:
         if group.results:
             group.results = correlate(requests, group.results)  # Now with a row for each request
             print_report(group)
+    if not is_complete(group.results, group.size):
+        fail("The group is not complete yet.")
 
 
 def print_configuration(*settings: str) -> None:
@@ -423,7 +429,7 @@ def show_polls(polls: Polls, group: Group) -> None:
             group.results = results
             progress.update(task, advance=1, problem=problem)
             if not can_redraw:
-                console.print(progress)  # Disabled, it shows nothing by itself.
+                console.print(progress)  # A disabled display can still be printed, once.
 
 
 def print_report(group: Group) -> None:
@@ -638,9 +644,7 @@ def guarded_main() -> int:
     try:
         with client:
             main(client, group)
-        complete = is_complete(group.results, group.size)
-        if not complete:
-            fail("The group is not complete yet.")
+        complete = True
     except KeyboardInterrupt:
         print("\nStopped.", file=sys.stderr)
         if group.id is None:
@@ -649,7 +653,7 @@ def guarded_main() -> int:
         return 130
     except httpx.HTTPError as error:
         fail(*explain(error, group))
-    finally:  # Also after fail, which raises SystemExit
+    finally:  # Whatever ends the run: fail, for one, raises SystemExit.
         if group.id and not complete:
             print_pick_up_command(clean(group.id), group.size)
     return int(count(group.results, "Failed") > 0)
@@ -667,7 +671,13 @@ def parse_command_line() -> Group:
     formatter = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=formatter)
     parser.add_argument("GROUP_ID", nargs="?", help="the group to pick up")
-    parser.add_argument("SIZE", nargs="?", type=int, default=0, help="its requests, 1 to 50")
+    parser.add_argument(
+        "SIZE",
+        nargs="?",
+        type=int,
+        default=0,
+        help="its requests, 1 to 50; if not given, those listed",
+    )
     arguments = parser.parse_args()
     if not 0 <= arguments.SIZE <= 50:
         parser.error("SIZE must be 1 to 50")
