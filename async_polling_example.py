@@ -123,9 +123,10 @@ def fetch_results(client: httpx.Client, group_id: str) -> list[Result]:
     if generations is None:
         raise httpx.DecodingError("no generations in the answer")
     results = [parse_generation(generation) for generation in generations]
-    # A request that is listed twice counts once: its last listing.
-    last = {result.custom_id: result for result in results}
-    return [each for each in results if each.custom_id is None or each is last[each.custom_id]]
+    # A custom_id that is listed twice counts once: its last result replaces the others.
+    by_id = {result.custom_id: result for result in results if result.custom_id}
+    without_id = [result for result in results if not result.custom_id]
+    return [*by_id.values(), *without_id]
 
 
 Polls = Iterator[tuple[list[Result], str]]  # The results so far; why the poll failed, or ""
