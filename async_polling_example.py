@@ -424,7 +424,7 @@ def show_polls(polls: Polls, group: Group) -> None:
     can_redraw = console.is_interactive and sys.stdout.isatty()
     progress = Progress(PollLines(), console=console, disable=not can_redraw)
     # PollLines reads group, problem and live.
-    task = progress.add_task("", total=None, group=group, problem="", live=progress.live)
+    task = progress.add_task("", group=group, problem="", live=progress.live)
     with progress:
         for results, problem in polls:
             group.results = results
