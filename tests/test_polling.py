@@ -196,7 +196,7 @@ def test_long_answers_take_no_time() -> None:
         each["response"]["choices"][0]["message"]["content"] = "法法法法法 " * 2**12
     start = time.process_time()
 
-    run = play(generations, NUM_REQUESTS=50)
+    run = play(generations, arguments=("group", "50"))
 
     assert (run.status, len(run.rows)) == (0, 50)
     assert time.process_time() - start < 0.5

@@ -189,14 +189,14 @@ def test_a_retry_that_fails(tmp_path: Path) -> None:
 
 def test_many_groups(tmp_path: Path) -> None:
     """120 questions are three groups; a program that was stopped submits only what is missing."""
-    recipe = readme_block("python", "groups.json")
+    recipe = readme_block("python", "groups.txt")
     with MockGroupApi([mock.error(404, "not there yet"), DONE]) as api:
         run = run_program(tmp_path, api, recipe)
         again = run_program(tmp_path, api, recipe)
-        (tmp_path / "groups.json").write_text(json.dumps([*api.groups][1:3]))
+        (tmp_path / "groups.txt").write_text(" ".join([*api.groups][1:3]))
         last = run_program(tmp_path, api, recipe)
         lost = f"{recipe.partition('submit_group(client')[0]}None)"
-        (tmp_path / "groups.json").write_text("[]")
+        (tmp_path / "groups.txt").write_text("")
         run_program(tmp_path, api, lost)
         refused = run_program(tmp_path, api, recipe)
 
@@ -215,7 +215,7 @@ def test_only_the_api(tmp_path: Path) -> None:
     half = SHIPPED.partition("\n# Terminal output")[0]
     half = re.sub(r"(?m)^(from|import) rich.*\n", "", half)
     (tmp_path / "group_api.py").write_text(f"{half}\nMAX_POLL_ATTEMPTS = 1\n", "utf-8")
-    recipe = readme_block("python", "groups.json").replace(SAMPLE.stem, "group_api")
+    recipe = readme_block("python", "groups.txt").replace(SAMPLE.stem, "group_api")
     program = f"import sys\nsys.modules['rich'] = None  # As if it were not installed\n{recipe}"
     with MockGroupApi([[*DONE[:2], "Queued"]]) as api:
         run = run_program(tmp_path, api, program)
