@@ -704,7 +704,7 @@ def check_settings() -> None:
 def fail(message: str, advice: str = "") -> NoReturn:
     """Print an error, and what to do about it; end the run with exit status 1."""
     text = f"{cut(clean(message), 240)}\n  {advice}".rstrip()
-    Console(stderr=True, soft_wrap=True).print("[red]Error:[/]", Text(text))
+    Console(stderr=True, soft_wrap=True).print("\n[red]Error:[/]", Text(text))
     sys.exit(1)
 
 

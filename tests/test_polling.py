@@ -93,7 +93,7 @@ def test_a_poll_that_is_refused(answer: httpx.Response, error: str) -> None:
     nothing = play(answer, arguments=("group", "2"))
 
     for each in (run, nothing):
-        assert each.err.startswith(f"Error: {error}\n")
+        assert each.err.startswith(f"\nError: {error}\n")
         assert ("\n  Check the id of the group" in each.err) == ("401" not in error)
         assert each.command == ["async_polling_example.py", "group", "2"]
     assert [row.split()[1] for row in run.rows] == ["✓", "Queued"]
@@ -105,7 +105,7 @@ def test_a_group_of_which_nothing_is_listed() -> None:
     """It is never complete: after the last attempt come an error and the command, no report."""
     run = play(httpx.Response(503), [], arguments=("group",))
 
-    assert run.err.startswith("Error: The group is not complete yet.\n")
+    assert run.err.startswith("\nError: The group is not complete yet.\n")
     assert (run.status, len(run.calls), run.command[1:]) == (1, 4, ["group"])
     assert "GROUP GENERATION SUMMARY" not in run.out
 
@@ -209,7 +209,7 @@ def test_the_attempts_run_out() -> None:
         second = run_sample(api, *first.command[1:])
 
     assert COMPLETE not in first.out
-    assert first.err.startswith("Error: The group is not complete yet.\n\nTo poll it again, ")
+    assert first.err.startswith("\nError: The group is not complete yet.\n\nTo poll it again, ")
     assert (first.status, first.command) == (1, [SCRIPT, GROUP_ID, "3"])
     assert (second.status, second.err, len(api.submissions)) == (0, "", 1)
 

@@ -80,7 +80,7 @@ def test_a_mistake_is_told_before_anything_is_sent(words: str, options: dict[str
     """One error names the setting, or the rule that the user's own requests break."""
     run = play(**options)
 
-    assert run.err.startswith("Error: ")
+    assert run.err.startswith("\nError: ")
     assert words in run.err
     assert (run.status, run.out, run.calls, run.command) == (1, "", [], [])
 
@@ -166,7 +166,7 @@ def test_a_submission_that_fails(answer: Any, error: str, advice: str) -> None:
     """The error has the API's own words on one line, then what to do; it is sent once."""
     run = play(submission=answer, env={"COLUMNS": "40"})
 
-    first, second, *_ = run.err.splitlines()
+    _, first, second, *_ = run.err.splitlines()
     assert first.startswith("Error: ")
     assert first.endswith(error)
     assert advice in second

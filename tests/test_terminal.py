@@ -27,7 +27,7 @@ def test_red_and_green(states: str, colour: str) -> None:
     run = play(listed(states), env={"FORCE_COLOR": "1"})
     plain = play(listed(states), env={"FORCE_COLOR": "1", "NO_COLOR": "1"})
 
-    assert styled(wrong.err)[0].startswith("<red>Error:</> No API key. ")
+    assert styled(wrong.err)[1].startswith("<red>Error:</> No API key. ")
     rule = f"<{colour}>{'=' * 80}</>"
     assert styled(run.out)[-3:] == [rule, " <bold>Generation complete!</>", rule]
     assert {"  <green>✓ Group created: group</>", "  <bold>Configuration:</>"} <= {*styled(run.out)}
