@@ -546,7 +546,7 @@ def print_heading(title: str) -> None:
 
 
 def print_line(text: str | Text) -> None:
-    """Print a line; what does not fit on it is left out."""
+    """Print text as it is; a line that is too long loses its end."""
     console.print(text, no_wrap=True, overflow="ellipsis")
 
 
