@@ -142,7 +142,7 @@ def poll_group(client: httpx.Client, group_id: str, group_size: int, is_new: boo
     results: list[Result] = []
     may_be_missing = is_new
     next_poll = time.monotonic()
-    # int, because it may be set to a time: 72 * 3600 / POLL_INTERVAL_SECONDS, for 72 hours.
+    # int() because it may be set to a float: 72 * 3600 / POLL_INTERVAL_SECONDS, for 72 hours.
     for _ in range(int(MAX_POLL_ATTEMPTS)):
         time.sleep(max(0, next_poll - time.monotonic()))
         next_poll = time.monotonic() + POLL_INTERVAL_SECONDS
@@ -463,7 +463,8 @@ def print_success_rate(group: Group) -> None:
     console.print(
         Text.assemble((f"  {icon} |", style), bar, (f"| {succeeded / total:.1%}\n", style))
     )
-    print_figures(f"      Successful: {succeeded:5}\n      Failed:     {failed:5}")
+    print_figures(f"      Successful: {succeeded:5}")
+    print_figures(f"      Failed:     {failed:5}")
     if unfinished:
         print_figures(f"      Unfinished: {unfinished:5}")
     print_figures(f"      Total:      {total:5}")
@@ -676,13 +677,14 @@ def parse_command_line() -> Group:
         "SIZE",
         nargs="?",
         type=int,
-        default=0,
+        choices=range(1, 51),
+        metavar="SIZE",
         help="its requests, 1 to 50; if not given, those listed",
     )
     arguments = parser.parse_args()
-    if not 0 <= arguments.SIZE <= 50:
-        parser.error("SIZE must be 1 to 50")
-    return Group(arguments.GROUP_ID, arguments.SIZE, [])
+    if arguments.GROUP_ID == "":  # Probably an unset shell variable
+        parser.error("GROUP_ID is empty")
+    return Group(arguments.GROUP_ID, arguments.SIZE or 0, [])
 
 
 def check_settings() -> None:
@@ -724,23 +726,26 @@ def explain(error: httpx.HTTPError, group: Group) -> tuple[str, str]:
 
 
 def api_message(response: httpx.Response) -> str:
-    """Return the status, and what the API says of it; the docs do not tell where it says so."""
+    """Return the status and the API's own message; the docs do not say where in the body it is."""
+    status = f"HTTP {response.status_code} {response.reason_phrase}".rstrip()
     body = parse_json(response)
     message = read(body, "error", "message", kind=str) or read(body, "message", kind=str)
     if "Location" in response.headers:
         message = response.headers["Location"]
-    elif not message and not response.text.lstrip().startswith("<"):  # An HTML page is none.
+    elif not message and not response.text.lstrip().startswith("<"):  # An HTML page has none.
         message = response.text
-    return f"HTTP {response.status_code} {response.reason_phrase}: {message or ''}".rstrip(": ")
+    return f"{status}: {message}" if message else status
 
 
 def print_pick_up_command(group_id: str, group_size: int) -> None:
     command = f"uv run {shlex.quote(sys.argv[0])} "
     if group_id.startswith("-"):
         command += "-- "  # Otherwise the id would be taken for an option.
-    command += f"{shlex.quote(group_id)} {group_size or ''}"
+    command += shlex.quote(group_id)
+    if group_size:
+        command += f" {group_size}"
     print("\nTo poll it again, run this (with the same uv options):", file=sys.stderr)
-    print(f"  {command}".rstrip(), file=sys.stderr)
+    print(f"  {command}", file=sys.stderr)
 
 
 if __name__ == "__main__":

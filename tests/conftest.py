@@ -2,6 +2,7 @@
 
 `play` runs an edited copy inside the test: the test lists what the API answers, and the clock waits
 for nobody. `run_sample` runs one as a user does, as a process of its own, against the mock.
+As a tutorial, read test_report, test_submission, test_polling, test_hostile_text, test_terminal.
 """
 
 import functools
@@ -195,10 +196,9 @@ def listed(states: str, first: int = 0) -> list[Any]:
 
 def environment(base_url: str, **more: str | None) -> dict[str, str]:
     """Return that of a process; what is None is left out."""
-    windows_needs = ("SYSTEMROOT", "SYSTEMDRIVE", "TEMP", "TMP")
-    needed = {name: os.environ.get(name) for name in windows_needs}
+    windows = {name: os.environ.get(name) for name in ("SYSTEMROOT", "SYSTEMDRIVE", "TEMP", "TMP")}
     given = {"INFERENCE_API_KEY": API_KEY, "INFERENCE_BASE_URL": base_url}
-    settings = {**needed, **given, "PYTHONIOENCODING": "utf-8", **more}
+    settings = {**windows, **given, "PYTHONIOENCODING": "utf-8", **more}
     return {name: value for name, value in settings.items() if value is not None}
 
 

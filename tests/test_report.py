@@ -8,14 +8,12 @@ from conftest import Run, json_response, listed, on_posix, play, readme_block, r
 from mock_group_api import SAMPLE, MockGroupApi, requests_of
 from rich.cells import cell_len
 
-AS_SHIPPED: dict[str, Any] = dict.fromkeys(["NUM_REQUESTS", "MODEL_ID", "QUESTIONS"])
-
 
 def test_prints_the_sample_output_as_shipped() -> None:
     """Into a pipe a run prints the README's sample output, line for line, over one connection."""
     shown = readme_block("", "=====").replace("interval: 2s", "interval: 0.01s")
     with MockGroupApi() as api:
-        run = run_sample(api, **AS_SHIPPED)
+        run = run_sample(api, NUM_REQUESTS=None, MODEL_ID=None, QUESTIONS=None)
 
     head, _, tail = shown.partition("  ...\n")  # The README may leave out rows of the table.
     first, last = Run(out=head).lines, Run(out=tail).lines
@@ -202,9 +200,6 @@ def test_success_rate(states: str, size: int | None, bar: str, closing: str) -> 
     assert (run.command == []) == bool(closing)
 
 
-TIMES = ("Avg generation time", "Min generation time", "Max generation time")
-
-
 def timed(dispatched_at: object, finished_at: object) -> dict[str, Any]:
     times = {"dispatchedAt": dispatched_at, "finishedAt": finished_at}
     return {**listed("S")[0], **times, "request": None}
@@ -218,15 +213,15 @@ def test_generation_times() -> None:
         timed("2025-01-15T23:59:59+00:00", "2025-01-16T01:00:01+01:00"),
         timed("2025-01-15T12:00:00Z", "2025-01-15T06:30:10.125300-05:30"),
     ]
-
     junk: list[Any] = [None, 7, True, [], "", "Z", "2025-13-40T00:00:00Z", "2025-01-15T12:00:02"]
     now = "2025-01-15T12:00:02Z"
     unknown = [each for value in junk for each in (timed(value, now), timed(now, value))]
 
     run, nothing = summary_of(generations + unknown), summary_of(unknown)
 
-    assert figures(run, *TIMES) == ["3468.8ms", "250.0ms", "10125.3ms"]
-    assert figures(nothing, *TIMES) == ["n/a"] * 3
+    labels = [f"{each} generation time" for each in ("Avg", "Min", "Max")]
+    assert figures(run, *labels) == ["3468.8ms", "250.0ms", "10125.3ms"]
+    assert figures(nothing, *labels) == ["n/a"] * 3
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """What is sent to submit a group, what keeps it from being sent, and what is said when it fails."""
 
 import json
+import shlex
 from typing import Any
 
 import httpx
@@ -106,10 +107,12 @@ def test_a_network_that_cannot_be_used(words: str, base_url: str, env: dict[str,
     assert (run.status, run.command) == (1, [])
 
 
-@pytest.mark.parametrize("arguments", ["group -1", "group 51", "group ten", "group 2 x", "--new"])
+@pytest.mark.parametrize(
+    "arguments", ["''", "group 0", "group 51", "group ten", "group 2 x", "--new"]
+)
 def test_wrong_usage(arguments: str) -> None:
     """It ends with status 2 and a word on the usage, and above all does not submit a group."""
-    run = play(arguments=tuple(arguments.split()))
+    run = play(arguments=tuple(shlex.split(arguments)))
 
     assert run.err.startswith("usage: ")
     assert (run.status, run.out, run.calls) == (2, "", [])
@@ -118,8 +121,10 @@ def test_wrong_usage(arguments: str) -> None:
 def test_help() -> None:
     """It names both ways to run the script and both variables, needs no key, and fits."""
     run = play(arguments=("--help",), env={"INFERENCE_API_KEY": None})
+    wide = play(arguments=("--help",), env={"INFERENCE_API_KEY": None, "COLUMNS": "200"})
 
     assert "\nEnvironment: INFERENCE_API_KEY (required), INFERENCE_BASE_URL (optional)\n" in run.out
+    assert run.out.split() == wide.out.split()  # No word is broken.
     assert max(map(len, run.lines)) <= 80
     assert (run.status, run.err) == (0, "")
 
